@@ -1,0 +1,219 @@
+"""How convolutions and matrix products meet the compiled kernels.
+
+One table, `ALGORITHMS`, names every way to compute an operation: the kernel that runs, the kernel that packs its constant
+operand, the packed operand's size, and the integers that the kernel reads. A plan builder asks, in this order:
+
+    name = choose(spec)                                   # or choose_input_grad / choose_kernel_grad / choose_matmul
+    size = packed_shape(name, spec)                       # None: the operand goes in as it is
+    pack = ALGORITHMS[name].pack_kernel, encode_pack(name, spec)
+    ints = encode(name, spec, activation_id, has_bias, has_residual)
+
+Inputs of a kernel, in order: the first tensor, the (packed) second one, the bias when `has_bias`, the residual when
+`has_residual`. Shapes are Keras's, channels last: tensors `(N, spatial..., C)` with one to three spatial axes, kernels
+`(k..., Cin / groups, Cout)`. Everything is float32. Packed operands don't depend on the instruction set.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+PANEL = 32  # output channels that stand together in a packed operand (native/src/kernels/gemm/tile.h)
+DEPTHWISE_BLOCK = 16  # channels that stand together in packed depthwise weights (native/src/kernels/conv/depthwise.h)
+MAX_SPATIAL = 3
+
+FLAG_BIAS = 1
+FLAG_RESIDUAL = 2
+
+
+@dataclass(frozen=True)
+class ConvSpec:
+    """A convolution's shapes; its two gradients are described by the same forward convolution.
+
+    `x_shape` is the forward input's shape, `out_shape` the forward output's; `pads` has one (lo, hi) per spatial axis.
+    """
+
+    x_shape: tuple[int, ...]
+    w_shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    pads: tuple[tuple[int, int], ...]
+    dilation: tuple[int, ...]
+    groups: int
+    out_shape: tuple[int, ...]
+
+    @property
+    def taps(self) -> int:
+        return math.prod(self.w_shape[:-2])
+
+    @property
+    def cin(self) -> int:
+        return self.x_shape[-1]
+
+    @property
+    def cout(self) -> int:
+        return self.w_shape[-1]
+
+
+@dataclass(frozen=True)
+class MatmulSpec:
+    """`(batch, m, k) @ (batch, k, n)`; with `transpose_a` (`transpose_b`) that operand is stored with its last axes swapped.
+
+    Either operand may have a batch of 1, which is then used for every product.
+    """
+
+    m: int
+    k: int
+    n: int
+    batch: int = 1
+    transpose_a: bool = False
+    transpose_b: bool = False
+
+
+Spec = ConvSpec | MatmulSpec
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """One way to compute one operation."""
+
+    kernel: str
+    pack_kernel: str | None
+    supports: Callable[..., bool]
+    packed_size: Callable[..., int] | None
+    encode: Callable[..., tuple[int, ...]]
+    encode_pack: Callable[..., tuple[int, ...]]
+
+
+def choose(spec: ConvSpec) -> str:
+    """The algorithm for the forward convolution; depends on shapes alone, never on the number of threads."""
+    return _first(("depthwise", "direct"), spec)
+
+
+def choose_input_grad(spec: ConvSpec) -> str:
+    """The algorithm for the gradient with respect to the input, which is also the transposed convolution."""
+    return _first(("input_grad_depthwise", "input_grad"), spec)
+
+
+def choose_kernel_grad(spec: ConvSpec) -> str:
+    """The algorithm for the gradient with respect to the kernel."""
+    return _first(("kernel_grad_depthwise", "kernel_grad"), spec)
+
+
+def choose_matmul(spec: MatmulSpec, constant_b: bool = False) -> str:
+    """`constant_b`: the right operand is a weight that may be packed once (`batch` is then 1)."""
+    return "matmul_packed" if constant_b and ALGORITHMS["matmul_packed"].supports(spec) else "matmul"
+
+
+def packed_shape(algorithm: str, spec: Spec) -> tuple[int] | None:
+    """Shape of the packed float32 operand, or None where the algorithm takes the operand as it is."""
+    size = ALGORITHMS[algorithm].packed_size
+    return None if size is None else (size(spec),)
+
+
+def encode(
+    algorithm: str, spec: Spec, activation_id: int = 0, has_bias: bool = False, has_residual: bool = False
+) -> tuple[int, ...]:
+    """The integers that the algorithm's kernel reads. The activation's parameters, if any, are the step's floats."""
+    flags = FLAG_BIAS * has_bias + FLAG_RESIDUAL * has_residual
+    return ALGORITHMS[algorithm].encode(spec, activation_id, flags)
+
+
+def encode_pack(algorithm: str, spec: Spec) -> tuple[int, ...]:
+    """The integers that the algorithm's packing kernel reads (input: the raw operand; output: the packed one)."""
+    return ALGORITHMS[algorithm].encode_pack(spec)
+
+
+def _first(names: Sequence[str], spec: Spec) -> str:
+    return next(name for name in names if ALGORITHMS[name].supports(spec))
+
+
+def _panels(channels: int) -> int:
+    return -(-channels // PANEL) * PANEL
+
+
+def _lead(values: Sequence[int], fill: int) -> list[int]:
+    return [fill] * (MAX_SPATIAL - len(values)) + list(values)
+
+
+def _encode_conv(spec: ConvSpec, activation_id: int, flags: int) -> tuple[int, ...]:
+    # Read by native/src/kernels/conv/geometry.h, in this order.
+    pads = [(0, 0)] * (MAX_SPATIAL - len(spec.pads)) + list(spec.pads)
+    kernel = _lead(spec.w_shape[:-2], 1)
+    window = [*_lead(spec.strides, 1), *(p for pair in pads for p in pair), *_lead(spec.dilation, 1), *kernel]
+    return (*window, spec.groups, activation_id, flags)
+
+
+def _encode_groups(spec: ConvSpec) -> tuple[int, ...]:
+    return (spec.groups,)
+
+
+def _any_conv(spec: ConvSpec) -> bool:
+    return 1 <= len(spec.strides) <= MAX_SPATIAL
+
+
+def _is_depthwise(spec: ConvSpec) -> bool:
+    return _any_conv(spec) and spec.groups == spec.cin and spec.groups > 1
+
+
+def _direct_size(spec: ConvSpec) -> int:
+    return spec.groups * spec.taps * spec.w_shape[-2] * _panels(spec.cout // spec.groups)
+
+
+def _input_grad_size(spec: ConvSpec) -> int:
+    return spec.groups * spec.taps * (spec.cout // spec.groups) * _panels(spec.w_shape[-2])
+
+
+def _depthwise_size(spec: ConvSpec) -> int:
+    return spec.taps * -(-spec.cout // DEPTHWISE_BLOCK) * DEPTHWISE_BLOCK
+
+
+def _input_grad_depthwise_size(spec: ConvSpec) -> int:
+    return spec.taps * (spec.cout // spec.cin) * -(-spec.cin // DEPTHWISE_BLOCK) * DEPTHWISE_BLOCK
+
+
+def _encode_matmul(spec: MatmulSpec, activation_id: int, flags: int) -> tuple[int, ...]:
+    return (int(spec.transpose_a), int(spec.transpose_b), activation_id, flags)
+
+
+def _encode_matmul_pack(spec: MatmulSpec) -> tuple[int, ...]:
+    return (int(spec.transpose_b),)
+
+
+def _any_matmul(spec: MatmulSpec) -> bool:
+    return True
+
+
+def _one_product(spec: MatmulSpec) -> bool:
+    return spec.batch == 1 and not spec.transpose_a
+
+
+def _matmul_size(spec: MatmulSpec) -> int:
+    return spec.k * _panels(spec.n)
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "direct": Algorithm("conv_direct", "conv_pack", _any_conv, _direct_size, _encode_conv, _encode_groups),
+    "depthwise": Algorithm(
+        "conv_depthwise", "conv_depthwise_pack", _is_depthwise, _depthwise_size, _encode_conv, _encode_groups
+    ),
+    "input_grad": Algorithm(
+        "conv_input_grad", "conv_input_grad_pack", _any_conv, _input_grad_size, _encode_conv, _encode_groups
+    ),
+    "input_grad_depthwise": Algorithm(
+        "conv_depthwise_input_grad",
+        "conv_depthwise_input_grad_pack",
+        _is_depthwise,
+        _input_grad_depthwise_size,
+        _encode_conv,
+        _encode_groups,
+    ),
+    "kernel_grad": Algorithm("conv_kernel_grad", None, _any_conv, None, _encode_conv, _encode_groups),
+    "kernel_grad_depthwise": Algorithm(
+        "conv_depthwise_kernel_grad", None, _is_depthwise, None, _encode_conv, _encode_groups
+    ),
+    "matmul": Algorithm("matmul", None, _any_matmul, None, _encode_matmul, _encode_matmul_pack),
+    "matmul_packed": Algorithm(
+        "matmul_packed", "matmul_pack", _one_product, _matmul_size, _encode_matmul, _encode_matmul_pack
+    ),
+}
