@@ -1,0 +1,65 @@
+"""Compiled functions: a traced graph on an engine, with its variables read before and assigned after a run."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from striate import engines
+from striate.core import tree
+from striate.ir import Aval
+from striate.trace.tracing import Traced, trace
+
+
+class CompiledFunction:
+    """One signature of a function, compiled. Assignments are committed together, after the run has succeeded."""
+
+    def __init__(self, traced: Traced, engine: engines.Engine) -> None:
+        self.traced = traced
+        first = len(traced.graph.inputs) - len(traced.reads)
+        written = {id(v) for v in traced.assigns}
+        stable = frozenset(first + i for i, v in enumerate(traced.reads) if id(v) not in written)
+        self.executable = engine.compile(traced.graph, stable)
+
+    def __call__(self, arrays: Sequence[np.ndarray]) -> Any:
+        reads = self.traced.reads
+        outputs = self.executable([*arrays, *(v.array for v in reads)], tuple(v.version for v in reads))
+        n = self.traced.n_results
+        for variable, value in zip(self.traced.assigns, outputs[n:], strict=True):
+            variable.commit(value)
+        structure = self.traced.structure
+        if structure == 0:
+            return outputs[0]
+        return tree.map_structure(lambda i: None if i is None else outputs[i], structure)
+
+
+class Cache:
+    """The compiled signatures of one function, the longest unused ones dropped first."""
+
+    def __init__(self, limit: int = 32) -> None:
+        self.limit = limit
+        self._entries: OrderedDict[Any, CompiledFunction] = OrderedDict()
+        self._lock = threading.RLock()
+
+    def get(self, key: Any, fn: Callable[..., Any], arrays: Sequence[np.ndarray]) -> CompiledFunction:
+        """The compiled `fn` for arrays of these shapes and dtypes; `key` says what else its trace depends on."""
+        engine = engines.current()
+        full = (key, engine.name, tuple((a.shape, a.dtype) for a in arrays))
+        with self._lock:
+            found = self._entries.get(full)
+            if found is None:
+                traced = trace(fn, [Aval(a.shape, str(a.dtype)) for a in arrays])
+                found = self._entries[full] = CompiledFunction(traced, engine)
+                while len(self._entries) > self.limit:
+                    self._entries.popitem(last=False)
+            self._entries.move_to_end(full)
+        return found
+
+    def clear(self) -> None:
+        """Drops everything: what the traces depended on has changed."""
+        with self._lock:
+            self._entries.clear()
