@@ -1,0 +1,91 @@
+"""The subcommands and their options."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .notebook import run_notebook
+from .script import run_script
+from .tour import run_tour
+from .user import UserError
+
+app = typer.Typer(
+    name="striate",
+    help="Convolutional networks with the Keras API on a compiled CPU engine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Runs the command line; a mistake of the user's is one line on stderr and the exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f"striate: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"striate {importlib.metadata.version('striate')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Convolutional networks with the Keras API on a compiled CPU engine."""
+
+
+@app.command(
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    help="Run a .py or .ipynb FILE that says `import keras`, unchanged, on striate.",
+)
+def run(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A Python script or a Jupyter notebook.")],
+    args: Annotated[list[str] | None, typer.Argument(metavar="[ARGS]...", help="Handed to the script.")] = None,
+    inplace: Annotated[
+        bool, typer.Option("--inplace", help="Write a notebook's outputs over FILE, not to FILE.out.ipynb.")
+    ] = False,
+) -> None:
+    """Runs a script or a notebook on striate."""
+    path, rest = Path(file), list(args or ())
+    if not path.exists():
+        raise UserError(f"run: there is no file '{file}'. Give the path of a .py or .ipynb file.")
+    if path.is_dir():
+        raise UserError(f"run: '{file}' is a folder. Give the path of a .py or .ipynb file.")
+    if path.suffix == ".ipynb":
+        raise SystemExit(run_notebook(path, inplace or _take_inplace(rest)))
+    if inplace:
+        raise UserError(f"run: --inplace is for notebooks, and '{file}' is not one (.ipynb).")
+    run_script(path, rest)
+
+
+def _take_inplace(rest: list[str]) -> bool:
+    """`striate run FILE.ipynb --inplace`: after FILE too; a notebook takes no other arguments."""
+    others = [a for a in rest if a != "--inplace"]
+    if others:
+        raise UserError(f"run: a notebook takes no arguments, got {' '.join(others)}.")
+    return bool(rest)
+
+
+@app.command(help="Run the chapter, from one convolution to VGG-19's feature maps, and write it as one HTML page.")
+def tour(
+    image: Annotated[Path | None, typer.Option(help="An image of yours; by default one that matplotlib ships.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="VGG-19's weight file without its top (.h5).")] = None,
+    out: Annotated[Path, typer.Option(help="The folder for index.html.")] = Path("striate-tour"),
+) -> None:
+    """Writes the tour."""
+    run_tour(image, weights, out)
