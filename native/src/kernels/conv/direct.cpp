@@ -1,0 +1,119 @@
+// The direct convolution and its input gradient (the transposed convolution): one gathered matrix product.
+#include "kernels/conv/gather.h"
+#include "kernels/gemm/pack.h"
+
+namespace striate {
+namespace STRIATE_ISA_NS {
+namespace {
+
+Finish read_finish(const Step& s, const Conv& c) {
+    Finish f;
+    int next = 2;
+    if (c.flags & kHasBias) f.bias = s.in[next++].f32();
+    if (c.flags & kHasResidual) f.residual = s.in[next++].f32();
+    f.out = s.out[0].f32();
+    f.activation = read_activation(c.activation, s.floats, s.n_floats);
+    return f;
+}
+
+void copy_dims(const int64_t* from, int64_t* to) { std::copy(from, from + kAxes, to); }
+
+Gather forward_gather(const Step& s, const Conv& c) {
+    constexpr int64_t kMergeChannels = 16;  // below, a run of one tap is too short for the inner loop
+    Gather g;
+    g.source = s.in[0].f32();
+    g.panels = s.in[1].f32();
+    g.target = s.out[0].f32();
+    g.batch = c.batch;
+    copy_dims(c.x, g.source_dims);
+    copy_dims(c.y, g.target_dims);
+    copy_dims(c.kernel, g.kernel);
+    g.source_channels = c.cin;
+    g.target_channels = c.cout;
+    g.groups = c.groups;
+    g.depth = c.group_in();
+    g.width = c.group_out();
+    g.merge = c.groups == 1 && c.cin <= kMergeChannels && c.dilation[2] == 1 && c.kernel[2] > 1;
+    return g;
+}
+
+Gather backward_gather(const Step& s, const Conv& c) {
+    Gather g;
+    g.source = s.in[0].f32();
+    g.panels = s.in[1].f32();
+    g.target = s.out[0].f32();
+    g.batch = c.batch;
+    copy_dims(c.y, g.source_dims);
+    copy_dims(c.x, g.target_dims);
+    copy_dims(c.kernel, g.kernel);
+    g.source_channels = c.cout;
+    g.target_channels = c.cin;
+    g.groups = c.groups;
+    g.depth = c.group_out();
+    g.width = c.group_in();
+    return g;
+}
+
+void conv_direct(const Step& s) {
+    const Conv c = read_conv(s, s.in[0], s.out[0]);
+    if (s.out[0].size() == 0) return;
+    Gather g = forward_gather(s, c);
+    g.finish = read_finish(s, c);
+    gather_run(g, 1, s, [&](int64_t) { return Phase{{forward_axis(c, 0), forward_axis(c, 1), forward_axis(c, 2)}}; });
+}
+
+std::size_t conv_direct_scratch(const Step& s, int threads) {
+    return gather_scratch(forward_gather(s, read_conv(s, s.in[0], s.out[0])), threads).total;
+}
+
+void conv_input_grad(const Step& s) {
+    const Conv c = read_conv(s, s.out[0], s.in[0]);
+    if (s.out[0].size() == 0) return;
+    Gather g = backward_gather(s, c);
+    g.finish = read_finish(s, c);
+    gather_run(g, c.stride[0] * c.stride[1] * c.stride[2], s, [&](int64_t i) {
+        return Phase{{backward_axis(c, 0, i / c.stride[2] / c.stride[1]),
+                      backward_axis(c, 1, i / c.stride[2] % c.stride[1]), backward_axis(c, 2, i % c.stride[2])}};
+    });
+}
+
+std::size_t conv_input_grad_scratch(const Step& s, int threads) {
+    return gather_scratch(backward_gather(s, read_conv(s, s.out[0], s.in[0])), threads).total;
+}
+
+// Packed weights: [group][panel of target channels][tap][source channel][kPanel]. The raw kernel is
+// [tap][cin / groups][cout]; forward packs the last axis, the input gradient the one before.
+template <bool Forward>
+void pack_weights(const Step& s) {
+    const Tensor& w = s.in[0];
+    const int64_t groups = s.ints[0], cin = w.shape[w.rank - 2], all = w.shape[w.rank - 1];
+    if (s.out[0].size() == 0) return;
+    const int64_t cout = all / groups, taps = w.size() / (cin * all);
+    const int64_t depth = Forward ? cin : cout, width = Forward ? cout : cin;
+    const int64_t panels = (width + kPanel - 1) / kPanel;
+    parallel_for(*s.pool, groups * panels * taps, w.size() > 1 << 16, [&](int64_t i, int) {
+        const int64_t tap = i % taps, panel = i / taps % panels, group = i / taps / panels;
+        const float* from = w.f32() + tap * cin * all + group * cout;
+        const int64_t columns = std::min<int64_t>(kPanel, width - panel * kPanel);
+        float* to = s.out[0].f32() + i * depth * kPanel;
+        if (Forward)
+            pack_panel(from + panel * kPanel, all, 1, depth, columns, to);
+        else
+            pack_panel(from + panel * kPanel * all, 1, all, depth, columns, to);
+    });
+}
+
+constexpr Kernel kKernels[] = {
+    {"conv_pack", &pack_weights<true>, nullptr},
+    {"conv_direct", &conv_direct, &conv_direct_scratch},
+    {"conv_input_grad_pack", &pack_weights<false>, nullptr},
+    {"conv_input_grad", &conv_input_grad, &conv_input_grad_scratch},
+};
+
+}  // namespace
+
+extern const KernelTable conv_direct_table;
+const KernelTable conv_direct_table = {kKernels, 4};
+
+}  // namespace STRIATE_ISA_NS
+}  // namespace striate

@@ -1,0 +1,239 @@
+// Convolution as a matrix product whose left operand is never built: for each tile of output pixels a table of pointers
+// says where each tap's channels lie (or a line of zeros, outside the image), and gemm/tile.h multiplies.
+#pragma once
+#include "core/kernel.h"
+#include "core/thread_pool.h"
+#include "kernels/conv/geometry.h"
+#include "kernels/gemm/tile.h"
+
+namespace striate {
+namespace STRIATE_ISA_NS {
+
+// One convolution-like product: a source read by taps, panels of weights [group][panel][tap][channels][kPanel], and a
+// target written at the positions of each phase.
+struct Gather {
+    const float* source = nullptr;
+    float* target = nullptr;
+    const float* panels = nullptr;
+    int64_t batch, source_dims[kAxes], target_dims[kAxes], kernel[kAxes];
+    int64_t source_channels, target_channels, groups;
+    int64_t depth, width;  // channels per group: of the source (K of one tap), of the target
+    bool merge = false;    // the taps along the last axis are one run: their channels are neighbours in memory
+    Finish finish;
+
+    int64_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }
+    int64_t panels_per_group() const { return (width + kPanel - 1) / kPanel; }
+    int64_t panel_size() const { return taps() * depth * kPanel; }
+    int64_t runs() const { return merge ? kernel[0] * kernel[1] : taps(); }
+    int64_t run_length() const { return merge ? kernel[2] * depth : depth; }
+};
+
+struct Phase {
+    Axis axis[kAxes];
+    int64_t pixels(int64_t batch) const { return batch * axis[0].count * axis[1].count * axis[2].count; }
+};
+
+// Scratch: one line of zeros that all threads read, and per thread a pointer table.
+struct GatherScratch {
+    std::size_t zeros, pointers, offsets, copies, per_thread, total;
+};
+
+inline std::size_t round_up(std::size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+inline GatherScratch gather_scratch(const Gather& g, int threads) {
+    GatherScratch s;
+    const auto runs = static_cast<std::size_t>(g.runs()), length = static_cast<std::size_t>(g.run_length());
+    s.zeros = round_up(sizeof(float) * std::max<std::size_t>(length, g.source_channels));
+    s.pointers = round_up(sizeof(float*) * runs * kRows);
+    s.offsets = round_up(sizeof(int64_t) * runs);
+    s.copies = g.merge ? round_up(sizeof(float) * runs * kRows * length) : 0;
+    s.per_thread = s.pointers + s.offsets + s.copies;
+    s.total = s.zeros + s.per_thread * threads;
+    return s;
+}
+
+// Builds, for one tile of output pixels, the table of source pointers and the pointers to its outputs.
+class TableBuilder {
+public:
+    TableBuilder(const Gather& g, const GatherScratch& s, char* scratch, int thread) : g_(g) {
+        char* own = scratch + s.zeros + s.per_thread * thread;
+        zeros_ = reinterpret_cast<const float*>(scratch);
+        rows_ = reinterpret_cast<const float**>(own);
+        offsets_ = reinterpret_cast<int64_t*>(own + s.pointers);
+        copies_ = reinterpret_cast<float*>(own + s.pointers + s.offsets);
+    }
+
+    // Rows [first, first + rows) of the phase's pixels.
+    Runs build(const Phase& phase, int64_t first, int rows) {
+        phase_ = &phase;
+        const Axis* a = phase.axis;
+        runs_ = a[0].taps * a[1].taps * (g_.merge ? (a[2].taps > 0) : a[2].taps);
+        int64_t j2 = first % a[2].count, rest = first / a[2].count;
+        const bool one_line = j2 + rows <= a[2].count;
+        for (int r = 0; r < rows;) {
+            const int n = static_cast<int>(std::min<int64_t>(rows - r, a[2].count - j2));
+            line(rest, j2, r, n, one_line);
+            r += n;
+            j2 = 0;
+            ++rest;
+        }
+        return {rows_, offsets_, runs_, g_.run_length()};
+    }
+    float* const* out() const { return out_; }
+
+private:
+    // `n` neighbouring pixels of one line, from its pixel j2. A tile inside one line drops the taps that the line lacks.
+    void line(int64_t rest, int64_t j2, int r, int n, bool drop) {
+        const Axis* a = phase_->axis;
+        const int64_t j1 = rest % a[1].count, j0 = rest / a[1].count % a[0].count;
+        const int64_t image = rest / a[1].count / a[0].count;
+        targets(image, j0, j1, j2, r, n);
+        int64_t run = 0;
+        for (int64_t t0 = 0; t0 < a[0].taps; ++t0) {
+            const int64_t z = j0 * a[0].source_step + a[0].offset + t0 * a[0].offset_step;
+            for (int64_t t1 = 0; t1 < a[1].taps; ++t1) {
+                const int64_t y = j1 * a[1].source_step + a[1].offset + t1 * a[1].offset_step;
+                const bool inside = z >= 0 && z < a[0].source && y >= 0 && y < a[1].source;
+                if (!inside && drop) continue;
+                const float* base =
+                    inside ? g_.source + ((image * g_.source_dims[0] + z) * g_.source_dims[1] + y) *
+                                             g_.source_dims[2] * g_.source_channels
+                           : nullptr;
+                const int64_t tap = ((a[0].first_tap + t0 * a[0].tap_step) * g_.kernel[1] + a[1].first_tap +
+                                     t1 * a[1].tap_step) * g_.kernel[2];
+                run = g_.merge ? merged(base, tap, j2, r, n, run) : single(base, tap, j2, r, n, run);
+            }
+        }
+        if (drop) runs_ = run;
+    }
+
+    void targets(int64_t image, int64_t j0, int64_t j1, int64_t j2, int r, int n) {
+        const Axis* a = phase_->axis;
+        const int64_t z = a[0].start + j0 * a[0].step, y = a[1].start + j1 * a[1].step;
+        const int64_t x = a[2].start + j2 * a[2].step, channels = g_.target_channels;
+        float* p = g_.target + (((image * g_.target_dims[0] + z) * g_.target_dims[1] + y) * g_.target_dims[2] + x) * channels;
+        for (int i = 0; i < n; ++i) out_[r + i] = p + i * a[2].step * channels;
+    }
+
+    int64_t single(const float* base, int64_t tap, int64_t j2, int r, int n, int64_t run) {
+        const Axis& a = phase_->axis[2];
+        const int64_t step = a.source_step * g_.source_channels;
+        for (int64_t t = 0; t < a.taps; ++t, ++run) {
+            const float** row = rows_ + run * kRows + r;
+            const int64_t x = j2 * a.source_step + a.offset + t * a.offset_step;
+            offsets_[run] = (tap + a.first_tap + t * a.tap_step) * g_.depth * kPanel;
+            if (base && x >= 0 && x + (n - 1) * a.source_step < a.source) {
+                const float* p = base + x * g_.source_channels;
+                for (int i = 0; i < n; ++i) row[i] = p + i * step;
+            } else {
+                for (int i = 0; i < n; ++i) {
+                    const int64_t at = x + i * a.source_step;
+                    row[i] = base && at >= 0 && at < a.source ? base + at * g_.source_channels : zeros_;
+                }
+            }
+        }
+        return run;
+    }
+
+    int64_t merged(const float* base, int64_t tap, int64_t j2, int r, int n, int64_t run) {
+        const Axis& a = phase_->axis[2];
+        const int64_t channels = g_.source_channels, length = g_.run_length();
+        offsets_[run] = tap * g_.depth * kPanel;
+        for (int i = 0; i < n; ++i) {
+            const int64_t x = (j2 + i) * a.source_step + a.offset;
+            const float*& row = rows_[run * kRows + r + i];
+            if (!base) {
+                row = zeros_;
+            } else if (x >= 0 && x + a.taps <= a.source) {
+                row = base + x * channels;
+            } else {
+                float* copy = copies_ + (run * kRows + r + i) * length;
+                const int64_t lo = std::clamp<int64_t>(-x, 0, a.taps), hi = std::clamp<int64_t>(a.source - x, lo, a.taps);
+                std::fill(copy, copy + lo * channels, 0.0f);
+                std::copy(base + (x + lo) * channels, base + (x + hi) * channels, copy + lo * channels);
+                std::fill(copy + hi * channels, copy + length, 0.0f);
+                row = copy;
+            }
+        }
+        return run + 1;
+    }
+
+    const Gather& g_;
+    const Phase* phase_ = nullptr;
+    const float* zeros_;
+    const float** rows_;
+    int64_t* offsets_;
+    float* copies_;
+    int64_t runs_ = 0;
+    float* out_[kRows];
+};
+
+// How one phase is cut into items of work: `m` blocks of tiles x `n` blocks of panels. From the shape alone.
+struct Cut {
+    int64_t tiles, pixels, m, n;
+    int64_t items() const { return m * n; }
+};
+
+inline Cut cut_phase(const Gather& g, const Phase& phase) {
+    constexpr int64_t kCacheFloats = 448 * 1024 / 4, kItems = 64, kMinWork = 1 << 19;
+    Cut c;
+    c.pixels = phase.pixels(g.batch);
+    c.tiles = (c.pixels + kRows - 1) / kRows;
+    const int64_t panels = g.groups * g.panels_per_group();
+    if (!c.tiles || !panels) return {0, 0, 0, 0};
+    const int64_t used = phase.axis[0].taps * phase.axis[1].taps * phase.axis[2].taps * g.depth;
+    const int64_t together = std::clamp<int64_t>(kCacheFloats / std::max<int64_t>(used * kPanel, 1), 1, panels);
+    c.n = (panels + together - 1) / together;
+    const int64_t work = c.pixels * std::max<int64_t>(used, 16) * panels * kPanel;
+    const int64_t wanted = std::clamp<int64_t>(work / kMinWork, 1, kItems);
+    c.m = std::clamp<int64_t>((wanted + c.n - 1) / c.n, 1, c.tiles);
+    if (c.m == 1 && c.n < wanted) c.n = std::min(panels, wanted);
+    return c;
+}
+
+inline void gather_item(const Gather& g, const Phase& phase, const Cut& cut, int64_t item, TableBuilder& table) {
+    const int64_t per_group = g.panels_per_group(), panels = g.groups * per_group;
+    const int64_t mi = item % cut.m, ni = item / cut.m;
+    const int64_t tile0 = cut.tiles * mi / cut.m, tile1 = cut.tiles * (mi + 1) / cut.m;
+    const int64_t panel0 = panels * ni / cut.n, panel1 = panels * (ni + 1) / cut.n;
+    for (int64_t i = tile0; i < tile1; ++i) {
+        const int64_t first = cut.pixels * i / cut.tiles, last = cut.pixels * (i + 1) / cut.tiles;
+        const int rows = static_cast<int>(last - first);
+        TileArgs t;
+        t.runs = table.build(phase, first, rows);
+        t.out = table.out();
+        t.ldb = kPanel;
+        for (int64_t p = panel0; p < panel1; ++p) {
+            const int64_t group = p / per_group, column = p % per_group * kPanel;
+            t.panel = g.panels + p * g.panel_size();
+            t.a_offset = group * g.depth;
+            t.col = group * g.width + column;
+            panel_tile(t, rows, static_cast<int>(std::min<int64_t>(kPanel, g.width - column)), g.finish);
+        }
+    }
+}
+
+// Runs all phases as one parallel region. `phase_of(i)` makes phase i of `phases`.
+template <class PhaseOf>
+void gather_run(const Gather& g, int64_t phases, const Step& s, PhaseOf&& phase_of) {
+    const GatherScratch layout = gather_scratch(g, s.pool->threads());
+    char* scratch = static_cast<char*>(s.scratch);
+    std::memset(scratch, 0, layout.zeros);
+    int64_t most = 0, total = 0;
+    for (int64_t i = 0; i < phases; ++i) {
+        const int64_t items = cut_phase(g, phase_of(i)).items();
+        most = std::max(most, items);
+        total += items;
+    }
+    // A phase with fewer items than the largest leaves its last numbers idle; all phases are about as large.
+    parallel_for(*s.pool, most * phases, total > 2, [&](int64_t index, int thread) {
+        const Phase phase = phase_of(index / most);
+        const Cut cut = cut_phase(g, phase);
+        if (index % most >= cut.items()) return;
+        TableBuilder table(g, layout, scratch, thread);
+        gather_item(g, phase, cut, index % most, table);
+    });
+}
+
+}  // namespace STRIATE_ISA_NS
+}  // namespace striate

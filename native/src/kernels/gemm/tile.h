@@ -1,0 +1,164 @@
+// The one multiply-add loop of striate: a block of output rows x two vectors of output channels, accumulators in
+// registers across all of K. Its left operand is a table of row pointers (so padding, strides, dilation and plain
+// matrices look the same), its right operand a panel of kPanel columns.
+#pragma once
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <utility>
+
+#include "core/activation.h"
+#include "core/simd.h"
+
+namespace striate {
+namespace STRIATE_ISA_NS {
+
+using std::int64_t;
+
+constexpr int kPanel = 32;  // columns of a packed panel; the same for every instruction set, so packed data is portable
+#if STRIATE_VEC_BYTES == 64
+constexpr int kRows = 14;  // 28 accumulators of 32 registers
+#elif STRIATE_VEC_BYTES == 32
+constexpr int kRows = 6;  // 12 of 16
+#elif defined(__aarch64__)
+constexpr int kRows = 12;  // 24 of 32
+#else
+constexpr int kRows = 4;  // 8 of 16, and without fused multiply-add a product needs a register too
+#endif
+constexpr int kTileCols = 2 * kLanes;
+constexpr int kPrefetch = 1024;  // floats ahead in the panel
+
+// x - 0 is x for every x (x + 0 is not, for -0), so this compiles to a bare broadcast.
+inline Vec broadcast(float x) { return x - Vec{}; }
+inline Vec at_least(Vec x, Vec low) { return low > x ? low : x; }  // a NaN in x stays
+
+// The left operand of one tile: `count` runs of `length` consecutive values for each row.
+struct Runs {
+    const float* const* rows;  // [count][kRows]
+    const int64_t* b_offset;   // [count], in floats from the start of the panel
+    int64_t count;
+    int64_t length;
+};
+
+// What happens to a sum before it is stored: + bias, + residual, activation.
+struct Finish {
+    const float* bias = nullptr;      // indexed by output channel
+    const float* residual = nullptr;  // laid out as the output is
+    const float* out = nullptr;       // start of the output, to find a row's residual
+    Activation activation;
+};
+
+struct TileArgs {
+    Runs runs;
+    const float* panel;   // first column of the tile
+    int64_t a_offset;     // added to every row pointer (the group's first channel)
+    int64_t ldb;          // floats from one K to the next in the panel
+    float* const* out;    // [kRows]
+    const float* bias;    // kTileCols values or null
+    const float* const* residual;  // [kRows] or null
+    int64_t col;          // added to every output and residual pointer
+    bool relu;
+};
+
+template <int R, int NV>
+__attribute__((noinline)) void tile(const TileArgs& t) {
+    Vec acc[R][NV] = {};
+    const int64_t length = t.runs.length, ldb = t.ldb;
+    for (int64_t q = 0; q < t.runs.count; ++q) {
+        const float* p[R];
+        for (int r = 0; r < R; ++r) p[r] = t.runs.rows[q * kRows + r] + t.a_offset;
+        const float* b = t.panel + t.runs.b_offset[q];
+        for (int64_t k = 0; k < length; ++k) {
+            Vec bv[NV];
+#pragma GCC unroll 2
+            for (int v = 0; v < NV; ++v) {
+                bv[v] = load(b + v * kLanes);
+                __builtin_prefetch(b + kPrefetch + v * kLanes);
+            }
+            b += ldb;
+#pragma GCC unroll 16
+            for (int r = 0; r < R; ++r) {
+                const Vec a = broadcast(p[r][k]);
+#pragma GCC unroll 2
+                for (int v = 0; v < NV; ++v) acc[r][v] += a * bv[v];
+            }
+        }
+    }
+    Vec bias[NV] = {};
+    if (t.bias)
+        for (int v = 0; v < NV; ++v) bias[v] = load(t.bias + v * kLanes);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+        float* out = t.out[r] + t.col;
+#pragma GCC unroll 2
+        for (int v = 0; v < NV; ++v) {
+            Vec y = acc[r][v] + bias[v];
+            if (t.residual) y += load(t.residual[r] + t.col + v * kLanes);
+            if (t.relu) y = at_least(y, Vec{});
+            store(out + v * kLanes, y);
+        }
+    }
+}
+
+using TileFn = void (*)(const TileArgs&);
+
+template <int NV, int... R>
+constexpr std::array<TileFn, sizeof...(R)> tile_table(std::integer_sequence<int, R...>) {
+    return {{&tile<R + 1, NV>...}};
+}
+
+inline TileFn tile_for(int rows, int vectors) {
+    static constexpr auto one = tile_table<1>(std::make_integer_sequence<int, kRows>{});
+    static constexpr auto two = tile_table<2>(std::make_integer_sequence<int, kRows>{});
+    return vectors == 1 ? one[rows - 1] : two[rows - 1];
+}
+
+// A tile whose last vector is only partly wanted: computed beside, then the wanted columns are copied.
+inline void tail_tile(TileArgs t, int rows, int cols, int vectors) {
+    float values[kRows * kTileCols], residual[kRows * kTileCols] = {}, bias[kTileCols] = {};
+    float* out[kRows];
+    const float* res[kRows];
+    for (int r = 0; r < rows; ++r) {
+        out[r] = values + r * kTileCols - t.col;
+        res[r] = residual + r * kTileCols - t.col;
+        if (t.residual) std::memcpy(residual + r * kTileCols, t.residual[r] + t.col, sizeof(float) * cols);
+    }
+    float* const* wanted = t.out;
+    if (t.bias) std::memcpy(bias, t.bias, sizeof(float) * cols);
+    t.bias = t.bias ? bias : nullptr;
+    t.residual = t.residual ? res : nullptr;
+    t.out = out;
+    tile_for(rows, vectors)(t);
+    for (int r = 0; r < rows; ++r) std::memcpy(wanted[r] + t.col, values + r * kTileCols, sizeof(float) * cols);
+}
+
+// All `cols` <= kPanel wanted columns of one panel for one block of rows. `panel` must have readable columns up to the
+// next multiple of a vector.
+inline void panel_tile(TileArgs t, int rows, int cols, const Finish& finish) {
+    const float* residual[kRows];
+    if (finish.residual) {
+        for (int r = 0; r < rows; ++r) residual[r] = finish.residual + (t.out[r] - finish.out);
+        t.residual = residual;
+    } else {
+        t.residual = nullptr;
+    }
+    const int64_t first = t.col;
+    const float* panel = t.panel;
+    t.relu = finish.activation.id == kRelu;
+    for (int c = 0; c < cols; c += kTileCols) {
+        const int here = std::min(cols - c, kTileCols), vectors = here > kLanes ? 2 : 1;
+        t.panel = panel + c;
+        t.col = first + c;
+        t.bias = finish.bias ? finish.bias + t.col : nullptr;
+        if (here == vectors * kLanes)
+            tile_for(rows, vectors)(t);
+        else
+            tail_tile(t, rows, here, vectors);
+    }
+    if (finish.activation.id != kLinear && !t.relu)
+        for (int r = 0; r < rows; ++r) activate(finish.activation, t.out[r] + first, cols);
+}
+
+}  // namespace STRIATE_ISA_NS
+}  // namespace striate
