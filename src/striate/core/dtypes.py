@@ -71,8 +71,8 @@ standardize_dtype = standardize
 
 
 def _name(dtype: Any) -> str:
-    if isinstance(dtype, str) or dtype in _PYTHON:
-        return _PYTHON.get(dtype, dtype)
+    if isinstance(dtype, str | type) and dtype in _PYTHON:
+        return _PYTHON[dtype]
     found = getattr(dtype, "name", None) or getattr(dtype, "__name__", None) or str(dtype)
     return str(found).removeprefix("torch.").removesuffix("_")  # NumPy 1 calls its bool "bool_"
 

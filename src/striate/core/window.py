@@ -428,8 +428,10 @@ def _shown(padding: Any) -> str:
 
 def _sized(sizes: Sequence[Any], what: str) -> str:
     """`a 5x5 kernel`, but `a kernel of 5`: with one axis a bare number before the noun reads badly."""
-    article = "an" if what[0] in "aeiou" and len(sizes) == 1 else "a"
-    return f"{article} {what} of {sizes[0]}" if len(sizes) == 1 else f"a {_times(sizes)} {what}"
+    if len(sizes) == 1:
+        return f"{'an' if what[0] in 'aeiou' else 'a'} {what} of {sizes[0]}"
+    vowel = str(sizes[0]).startswith("8") or sizes[0] in (11, 18)
+    return f"{'an' if vowel else 'a'} {_times(sizes)} {what}"
 
 
 def _times(sizes: Sequence[Any]) -> str:
