@@ -1,20 +1,11 @@
 // The direct convolution and its input gradient (the transposed convolution): one gathered matrix product.
+#include "kernels/conv/finish.h"
 #include "kernels/conv/gather.h"
 #include "kernels/gemm/pack.h"
 
 namespace striate {
 namespace STRIATE_ISA_NS {
 namespace {
-
-Finish read_finish(const Step& s, const Conv& c) {
-    Finish f;
-    int next = 2;
-    if (c.flags & kHasBias) f.bias = s.in[next++].f32();
-    if (c.flags & kHasResidual) f.residual = s.in[next++].f32();
-    f.out = s.out[0].f32();
-    f.activation = read_activation(c.activation, s.floats, s.n_floats);
-    return f;
-}
 
 void copy_dims(const int64_t* from, int64_t* to) { std::copy(from, from + kAxes, to); }
 
@@ -58,7 +49,7 @@ void conv_direct(const Step& s) {
     const Conv c = read_conv(s, s.in[0], s.out[0]);
     if (s.out[0].size() == 0) return;
     Gather g = forward_gather(s, c);
-    g.finish = read_finish(s, c);
+    g.finish = read_finish(s, c.activation, c.flags);
     gather_run(g, 1, s, [&](int64_t) { return Phase{{forward_axis(c, 0), forward_axis(c, 1), forward_axis(c, 2)}}; });
 }
 
@@ -70,7 +61,7 @@ void conv_input_grad(const Step& s) {
     const Conv c = read_conv(s, s.out[0], s.in[0]);
     if (s.out[0].size() == 0) return;
     Gather g = backward_gather(s, c);
-    g.finish = read_finish(s, c);
+    g.finish = read_finish(s, c.activation, c.flags);
     gather_run(g, c.stride[0] * c.stride[1] * c.stride[2], s, [&](int64_t i) {
         return Phase{{backward_axis(c, 0, i / c.stride[2] / c.stride[1]),
                       backward_axis(c, 1, i / c.stride[2] % c.stride[1]), backward_axis(c, 2, i % c.stride[2])}};

@@ -50,15 +50,15 @@ struct Finish {
 };
 
 struct TileArgs {
-    Runs runs;
-    const float* panel;   // first column of the tile
-    int64_t a_offset;     // added to every row pointer (the group's first channel)
-    int64_t ldb;          // floats from one K to the next in the panel
-    float* const* out;    // [kRows]
-    const float* bias;    // kTileCols values or null
-    const float* const* residual;  // [kRows] or null
-    int64_t col;          // added to every output and residual pointer
-    bool relu;
+    Runs runs = {};
+    const float* panel = nullptr;              // first column of the tile
+    int64_t a_offset = 0;                      // added to every row pointer (the group's first channel)
+    int64_t ldb = kPanel;                      // floats from one K to the next in the panel
+    float* const* out = nullptr;               // [kRows]
+    const float* bias = nullptr;               // kTileCols values or null
+    const float* const* residual = nullptr;    // [kRows] or null
+    int64_t col = 0;                           // added to every output and residual pointer
+    bool relu = false;
 };
 
 template <int R, int NV>

@@ -1,0 +1,77 @@
+// Depthwise convolution (groups == channels, any depth multiplier), forward and input gradient.
+#include "kernels/conv/depthwise.h"
+
+#include "kernels/conv/finish.h"
+
+namespace striate {
+namespace STRIATE_ISA_NS {
+namespace {
+
+void copy_dims(const int64_t* from, int64_t* to) { std::copy(from, from + kAxes, to); }
+
+Depthwise read_depthwise(const Step& s, const Conv& c, bool forward) {
+    Depthwise d;
+    d.source = s.in[0].f32();
+    d.weights = s.in[1].f32();
+    d.target = s.out[0].f32();
+    d.batch = c.batch;
+    copy_dims(forward ? c.x : c.y, d.source_dims);
+    copy_dims(forward ? c.y : c.x, d.target_dims);
+    copy_dims(c.kernel, d.kernel);
+    d.source_channels = forward ? c.cin : c.cout;
+    d.target_channels = forward ? c.cout : c.cin;
+    d.multiplier = c.cout / c.cin;
+    d.inner = forward ? 1 : d.multiplier;
+    d.finish = read_finish(s, c.activation, c.flags);
+    return d;
+}
+
+void conv_depthwise(const Step& s) {
+    if (s.out[0].size() == 0) return;
+    const Conv c = read_conv(s, s.in[0], s.out[0]);
+    const Depthwise d = read_depthwise(s, c, true);
+    const Axis axis[kAxes] = {forward_axis(c, 0), forward_axis(c, 1), forward_axis(c, 2)};
+    depthwise_phase(d, axis, s);
+}
+
+void conv_depthwise_input_grad(const Step& s) {
+    if (s.out[0].size() == 0) return;
+    const Conv c = read_conv(s, s.out[0], s.in[0]);
+    const Depthwise d = read_depthwise(s, c, false);
+    for (int64_t i = 0; i < c.stride[0] * c.stride[1] * c.stride[2]; ++i) {
+        const Axis axis[kAxes] = {backward_axis(c, 0, i / c.stride[2] / c.stride[1]),
+                                  backward_axis(c, 1, i / c.stride[2] % c.stride[1]),
+                                  backward_axis(c, 2, i % c.stride[2])};
+        depthwise_phase(d, axis, s);
+    }
+}
+
+// The raw kernel is [tap][1][cout]. Forward: [tap][padded cout]. Gradient: [tap][multiplier][padded cin].
+template <bool Forward>
+void pack_weights(const Step& s) {
+    const Tensor& w = s.in[0];
+    if (s.out[0].size() == 0) return;
+    const int64_t cout = w.shape[w.rank - 1], taps = w.size() / cout, multiplier = cout / s.ints[0];
+    const int64_t inner = Forward ? 1 : multiplier, channels = cout / inner, padded = padded_channels(channels);
+    float* to = s.out[0].f32();
+    for (int64_t row = 0; row < taps * inner; ++row, to += padded) {
+        const float* from = w.f32() + row / inner * cout + row % inner;
+        for (int64_t c = 0; c < channels; ++c) to[c] = from[c * inner];
+        std::fill(to + channels, to + padded, 0.0f);
+    }
+}
+
+constexpr Kernel kKernels[] = {
+    {"conv_depthwise_pack", &pack_weights<true>, nullptr},
+    {"conv_depthwise", &conv_depthwise, nullptr},
+    {"conv_depthwise_input_grad_pack", &pack_weights<false>, nullptr},
+    {"conv_depthwise_input_grad", &conv_depthwise_input_grad, nullptr},
+};
+
+}  // namespace
+
+extern const KernelTable conv_depthwise_table;
+const KernelTable conv_depthwise_table = {kKernels, 4};
+
+}  // namespace STRIATE_ISA_NS
+}  // namespace striate

@@ -1,0 +1,251 @@
+// Matrix products: batched with both operands given, and with a right operand packed once (Dense).
+#include "kernels/conv/finish.h"
+#include "kernels/conv/gather.h"
+#include "kernels/gemm/pack.h"
+
+namespace striate {
+namespace STRIATE_ISA_NS {
+namespace {
+
+constexpr int kWide = 8;  // vectors of columns that a single row takes at once
+
+// Integers as src/striate/kernels/conv.py encodes them: transpose a, transpose b, activation, flags.
+struct Product {
+    int64_t m, k, n, batch = 1, batch_a = 1, batch_b = 1;
+    bool transpose_a, transpose_b;
+    const float *a, *b;
+    float* out;
+    Finish finish;
+
+    int64_t panels() const { return (n + kPanel - 1) / kPanel; }
+    int64_t tiles() const { return (m + kRows - 1) / kRows; }
+};
+
+Finish finish_of(const Step& s) { return read_finish(s, static_cast<int>(s.ints[2]), static_cast<int>(s.ints[3])); }
+
+Product read_product(const Step& s) {
+    const Tensor &a = s.in[0], &b = s.in[1], &y = s.out[0];
+    Product p;
+    p.transpose_a = s.ints[0] != 0;
+    p.transpose_b = s.ints[1] != 0;
+    p.m = y.shape[y.rank - 2];
+    p.n = y.shape[y.rank - 1];
+    p.k = a.shape[a.rank - (p.transpose_a ? 2 : 1)];
+    for (int i = 0; i < y.rank - 2; ++i) p.batch *= y.shape[i];
+    for (int i = 0; i < a.rank - 2; ++i) p.batch_a *= a.shape[i];
+    for (int i = 0; i < b.rank - 2; ++i) p.batch_b *= b.shape[i];
+    p.a = a.f32();
+    p.b = b.f32();
+    p.out = y.f32();
+    return p;
+}
+
+// One row times unpacked columns, kWide vectors at a time: reads each row of b in long pieces.
+void wide_row(const float* a, const float* b, int64_t k, int64_t ldb, const float* bias, const float* residual,
+              bool relu, float* y) {
+    Vec acc[kWide] = {};
+    for (int64_t i = 0; i < k; ++i, b += ldb) {
+        const Vec x = broadcast(a[i]);
+#pragma GCC unroll 8
+        for (int v = 0; v < kWide; ++v) acc[v] += x * load(b + v * kLanes);
+    }
+    for (int v = 0; v < kWide; ++v) {
+        Vec r = acc[v];
+        if (bias) r += load(bias + v * kLanes);
+        if (residual) r += load(residual + v * kLanes);
+        store(y + v * kLanes, relu ? at_least(r, Vec{}) : r);
+    }
+}
+
+float dot(const float* a, const float* b, int64_t k) {
+    Vec acc[4] = {};
+    int64_t i = 0;
+    for (; i + 4 * kLanes <= k; i += 4 * kLanes)
+        for (int v = 0; v < 4; ++v) acc[v] += load(a + i + v * kLanes) * load(b + i + v * kLanes);
+    const Vec all = (acc[0] + acc[1]) + (acc[2] + acc[3]);
+    float sum = 0.0f;
+    for (int lane = 0; lane < kLanes; ++lane) sum += all[lane];
+    for (; i < k; ++i) sum += a[i] * b[i];
+    return sum;
+}
+
+class Runner {
+public:
+    Runner(const Product& p, const Step& s) : p_(p), s_(s) {
+        a_copy_ = static_cast<float*>(s.scratch);
+        panels_ = a_copy_ + copy_floats(p);
+    }
+
+    static std::size_t copy_floats(const Product& p) {
+        return p.transpose_a ? round_up(sizeof(float) * p.batch_a * p.m * p.k) / sizeof(float) : 0;
+    }
+    static std::size_t scratch(const Product& p, int threads) {
+        return sizeof(float) * (copy_floats(p) + static_cast<std::size_t>(threads) * p.k * kPanel) + 64;
+    }
+
+    void run() {
+        if (p_.transpose_a) transpose_a();
+        if (p_.transpose_b && p_.m <= 2) return rows_times_rows();
+        constexpr int64_t kItems = 64, kMinTiles = 8;
+        int64_t columns = 0;
+        if (p_.m == 1 && !p_.transpose_b) columns = p_.n / (kWide * kLanes);
+        if (columns) wide_rows(columns);
+        first_panel_ = columns * kWide * kLanes / kPanel;
+        const int64_t panels = p_.panels() - first_panel_;
+        if (!panels) return;
+        const int64_t cut = std::clamp<int64_t>(kItems / std::max<int64_t>(panels * p_.batch, 1), 1,
+                                                std::max<int64_t>(p_.tiles() / kMinTiles, 1));
+        parallel_for(*s_.pool, p_.batch * panels * cut, large(), [&](int64_t i, int thread) {
+            item(i / cut / panels, first_panel_ + i / cut % panels, i % cut, cut, thread);
+        });
+    }
+
+private:
+    bool large() const { return p_.batch * p_.m * p_.n * p_.k > 1 << 20; }
+    const float* a(int64_t batch) const {
+        const float* base = p_.transpose_a ? a_copy_ : p_.a;
+        return base + (p_.batch_a == 1 ? 0 : batch) * p_.m * p_.k;
+    }
+    const float* b(int64_t batch) const { return p_.b + (p_.batch_b == 1 ? 0 : batch) * p_.k * p_.n; }
+
+    void transpose_a() {
+        constexpr int64_t kBlock = 16;
+        const int64_t blocks = (p_.m + kBlock - 1) / kBlock;
+        parallel_for(*s_.pool, p_.batch_a * blocks, p_.batch_a * p_.m * p_.k > 1 << 16, [&](int64_t i, int) {
+            const int64_t batch = i / blocks, r0 = i % blocks * kBlock, r1 = std::min(r0 + kBlock, p_.m);
+            const float* from = p_.a + batch * p_.m * p_.k;
+            float* to = a_copy_ + batch * p_.m * p_.k;
+            for (int64_t k = 0; k < p_.k; ++k)
+                for (int64_t r = r0; r < r1; ++r) to[r * p_.k + k] = from[k * p_.m + r];
+        });
+    }
+
+    void wide_rows(int64_t columns) {
+        parallel_for(*s_.pool, p_.batch * columns, large(), [&](int64_t i, int) {
+            const int64_t batch = i / columns, col = i % columns * kWide * kLanes;
+            const Finish& f = p_.finish;
+            float* y = p_.out + batch * p_.n + col;
+            const bool relu = f.activation.id == kRelu;
+            wide_row(a(batch), b(batch) + col, p_.k, p_.n, f.bias ? f.bias + col : nullptr,
+                     f.residual ? f.residual + (y - p_.out) : nullptr, relu, y);
+            if (f.activation.id != kLinear && !relu) activate(f.activation, y, kWide * kLanes);
+        });
+    }
+
+    // b is stored with its rows along k: a few rows of a meet them as dot products.
+    void rows_times_rows() {
+        const int64_t blocks = p_.panels();
+        parallel_for(*s_.pool, p_.batch * p_.m * blocks, large(), [&](int64_t i, int) {
+            const int64_t block = i % blocks, row = i / blocks % p_.m, batch = i / blocks / p_.m;
+            const int64_t col = block * kPanel, columns = std::min<int64_t>(kPanel, p_.n - col);
+            const Finish& f = p_.finish;
+            float* y = p_.out + (batch * p_.m + row) * p_.n + col;
+            for (int64_t j = 0; j < columns; ++j) {
+                float v = dot(a(batch) + row * p_.k, b(batch) + (col + j) * p_.k, p_.k);
+                if (f.bias) v += f.bias[col + j];
+                if (f.residual) v += f.residual[y - p_.out + j];
+                y[j] = v;
+            }
+            if (f.activation.id != kLinear) activate(f.activation, y, columns);
+        });
+    }
+
+    // Block `part` of `cut` of the rows, one panel of columns.
+    void item(int64_t batch, int64_t panel, int64_t part, int64_t cut, int thread) {
+        const int64_t col = panel * kPanel;
+        const int columns = static_cast<int>(std::min<int64_t>(kPanel, p_.n - col));
+        TileArgs t;
+        t.ldb = kPanel;
+        t.panel = panels_ + static_cast<int64_t>(thread) * p_.k * kPanel;
+        if (p_.m <= kRows && !p_.transpose_b && columns == kPanel) {
+            t.panel = b(batch) + col;  // read once: packing would cost as much as the product
+            t.ldb = p_.n;
+        } else {
+            const int64_t k_stride = p_.transpose_b ? 1 : p_.n, column_stride = p_.transpose_b ? p_.k : 1;
+            pack_panel(b(batch) + col * column_stride, k_stride, column_stride, p_.k, columns, const_cast<float*>(t.panel));
+        }
+        t.a_offset = 0;
+        t.col = col;
+        for (int64_t i = p_.tiles() * part / cut; i < p_.tiles() * (part + 1) / cut; ++i) one_tile(batch, i, t, columns);
+    }
+
+    void one_tile(int64_t batch, int64_t tile, TileArgs t, int columns) {
+        const int64_t first = p_.m * tile / p_.tiles(), last = p_.m * (tile + 1) / p_.tiles(), zero = 0;
+        const float* rows[kRows];
+        float* out[kRows];
+        for (int64_t r = first; r < last; ++r) {
+            rows[r - first] = a(batch) + r * p_.k;
+            out[r - first] = p_.out + (batch * p_.m + r) * p_.n;
+        }
+        t.runs = {rows, &zero, 1, p_.k};
+        t.out = out;
+        panel_tile(t, static_cast<int>(last - first), columns, p_.finish);
+    }
+
+    const Product& p_;
+    const Step& s_;
+    float *a_copy_, *panels_;
+    int64_t first_panel_ = 0;
+};
+
+void matmul(const Step& s) {
+    if (s.out[0].size() == 0) return;
+    Product p = read_product(s);
+    p.finish = finish_of(s);
+    Runner(p, s).run();
+}
+
+std::size_t matmul_scratch(const Step& s, int threads) { return Runner::scratch(read_product(s), threads); }
+
+void matmul_pack(const Step& s) {
+    const Tensor& b = s.in[0];
+    const bool transposed = s.ints[0] != 0;
+    const int64_t k = b.shape[transposed ? 1 : 0], n = b.shape[transposed ? 0 : 1];
+    parallel_for(*s.pool, (n + kPanel - 1) / kPanel, k * n > 1 << 16, [&](int64_t panel, int) {
+        const int64_t col = panel * kPanel, column_stride = transposed ? k : 1;
+        pack_panel(b.f32() + col * column_stride, transposed ? 1 : n, column_stride, k, std::min<int64_t>(kPanel, n - col),
+                   s.out[0].f32() + panel * k * kPanel);
+    });
+}
+
+// (m, k) @ packed (k, n): a 1x1 convolution over one line of m pixels.
+Gather packed_gather(const Step& s) {
+    const int64_t m = s.in[0].shape[0], k = s.in[0].shape[1], n = s.out[0].shape[1];
+    Gather g;
+    g.source = s.in[0].f32();
+    g.panels = s.in[1].f32();
+    g.target = s.out[0].f32();
+    g.batch = 1;
+    for (int i = 0; i < kAxes; ++i) g.source_dims[i] = g.target_dims[i] = g.kernel[i] = 1;
+    g.source_dims[2] = g.target_dims[2] = m;
+    g.source_channels = g.depth = k;
+    g.target_channels = g.width = n;
+    g.groups = 1;
+    return g;
+}
+
+void matmul_packed(const Step& s) {
+    if (s.out[0].size() == 0) return;
+    Gather g = packed_gather(s);
+    g.finish = finish_of(s);
+    const Axis one = {1, 0, 1, 1, 1, 1, 0, 1, 0, 1};
+    Axis line = one;
+    line.count = line.source = s.in[0].shape[0];
+    gather_run(g, 1, s, [&](int64_t) { return Phase{{one, one, line}}; });
+}
+
+std::size_t matmul_packed_scratch(const Step& s, int threads) { return gather_scratch(packed_gather(s), threads).total; }
+
+constexpr Kernel kKernels[] = {
+    {"matmul", &matmul, &matmul_scratch},
+    {"matmul_pack", &matmul_pack, nullptr},
+    {"matmul_packed", &matmul_packed, &matmul_packed_scratch},
+};
+
+}  // namespace
+
+extern const KernelTable matmul_table;
+const KernelTable matmul_table = {kKernels, 3};
+
+}  // namespace STRIATE_ISA_NS
+}  // namespace striate

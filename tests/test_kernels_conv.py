@@ -1,0 +1,246 @@
+"""The convolution kernels against a float64 loop over taps, over drawn shapes, at every instruction set."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from kernel_runner import close, each_level, run, same_bits
+from striate.kernels import conv
+from striate.kernels.conv import ConvSpec
+
+RELU = 1
+
+
+def spec_of(x_shape, kernel, cout, strides, pads, dilation, groups) -> ConvSpec:
+    """A spec whose output size follows from the window: floor((i + p - k_eff) / s) + 1, at least 0."""
+    rows = zip(x_shape[1:-1], kernel, strides, pads, dilation, strict=True)
+    out = [max((i + sum(p) - (k - 1) * d - 1) // s + 1, 0) for i, k, s, p, d in rows]
+    w_shape = (*kernel, x_shape[-1] // groups, cout)
+    return ConvSpec(
+        tuple(x_shape), w_shape, tuple(strides), tuple(pads), tuple(dilation), groups, (x_shape[0], *out, cout)
+    )
+
+
+def taps(spec: ConvSpec):
+    """For each tap: its index, and the slice of the padded input that it reads."""
+    for tap in itertools.product(*(range(k) for k in spec.w_shape[:-2])):
+        rows = zip(tap, spec.dilation, spec.strides, spec.out_shape[1:-1], strict=True)
+        yield tap, (slice(None), *(slice(t * d, t * d + (o - 1) * s + 1, s) for t, d, s, o in rows))
+
+
+def grouped(a: np.ndarray, groups: int) -> np.ndarray:
+    return a.reshape(*a.shape[:-1], groups, a.shape[-1] // groups)
+
+
+def padded(x: np.ndarray, spec: ConvSpec) -> np.ndarray:
+    return np.pad(x.astype(np.float64), [(0, 0), *spec.pads, (0, 0)])
+
+
+def forward(x, w, spec: ConvSpec) -> np.ndarray:
+    y = np.zeros((*spec.out_shape[:-1], spec.groups, spec.cout // spec.groups))
+    xp = padded(x, spec)
+    for tap, where in taps(spec) if y.size else ():
+        y += np.einsum("...gc,cgo->...go", grouped(xp[where], spec.groups), grouped(w[tap].astype(float), spec.groups))
+    return y.reshape(spec.out_shape)
+
+
+def input_grad(dy, w, spec: ConvSpec) -> np.ndarray:
+    dx = padded(np.zeros(spec.x_shape), spec)
+    for tap, where in taps(spec) if dy.size else ():
+        part = np.einsum(
+            "...go,cgo->...gc", grouped(dy.astype(float), spec.groups), grouped(w[tap].astype(float), spec.groups)
+        )
+        dx[where] += part.reshape(*part.shape[:-2], -1)
+    inner = (slice(lo, lo + i) for (lo, _), i in zip(spec.pads, spec.x_shape[1:-1], strict=True))
+    return dx[(slice(None), *inner)]
+
+
+def kernel_grad(x, dy, spec: ConvSpec) -> np.ndarray:
+    dw = np.zeros(spec.w_shape)
+    xp = padded(x, spec)
+    for tap, where in taps(spec) if dy.size else ():
+        gx, gy = grouped(xp[where], spec.groups), grouped(dy.astype(float), spec.groups)
+        pixels = int(np.prod(spec.out_shape[:-1]))
+        gx, gy = gx.reshape(pixels, *gx.shape[-2:]), gy.reshape(pixels, *gy.shape[-2:])
+        dw[tap] = np.einsum("pgc,pgo->cgo", gx, gy).reshape(dw[tap].shape)
+    return dw
+
+
+def arrays(seed: int, *shapes):
+    rng = np.random.default_rng(seed)
+    return [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
+
+
+def packed(algorithm: str, w: np.ndarray, spec: ConvSpec) -> np.ndarray:
+    out = np.full(conv.packed_shape(algorithm, spec), np.nan, np.float32)
+    run(conv.ALGORITHMS[algorithm].pack_kernel, [w], [out], conv.encode_pack(algorithm, spec))
+    return out
+
+
+def run_with_weights(algorithm, source, w, spec, out_shape, *extra, activation=0) -> np.ndarray:
+    out = np.full(out_shape, np.nan, np.float32)
+    ints = conv.encode(algorithm, spec, activation, len(extra) > 0, len(extra) > 1)
+    run(conv.ALGORITHMS[algorithm].kernel, [source, packed(algorithm, w, spec), *extra], [out], ints)
+    return out
+
+
+def run_kernel_grad(algorithm, x, dy, spec) -> np.ndarray:
+    out = np.full(spec.w_shape, np.nan, np.float32)
+    run(conv.ALGORITHMS[algorithm].kernel, [x, dy], [out], conv.encode(algorithm, spec))
+    return out
+
+
+@st.composite
+def windows(draw, rank: int):
+    """kernel, strides, pads, dilation."""
+    each = lambda lo, hi: draw(st.lists(st.integers(lo, hi), min_size=rank, max_size=rank))  # noqa: E731
+    return each(1, 4), each(1, 3), list(zip(each(0, 3), each(0, 3), strict=True)), each(1, 3)
+
+
+@st.composite
+def specs(draw):
+    rank = draw(st.integers(1, 3))
+    spatial = draw(st.lists(st.integers(0, (40, 12, 6)[rank - 1]), min_size=rank, max_size=rank))
+    kernel, strides, pads, dilation = draw(windows(rank))
+    groups = draw(st.sampled_from([1, 1, 1, 2, 3, 5]))
+    cin, cout = (
+        groups * draw(st.integers(1, 70) | st.integers(1, 5)),
+        groups * draw(st.integers(1, 70) | st.integers(1, 5)),
+    )
+    return spec_of((draw(st.integers(0, 3)), *spatial, cin), kernel, cout, strides, pads, dilation, groups)
+
+
+@st.composite
+def depthwise_specs(draw):
+    rank = draw(st.integers(1, 3))
+    spatial = draw(st.lists(st.integers(0, (40, 14, 6)[rank - 1]), min_size=rank, max_size=rank))
+    kernel, strides, pads, dilation = draw(windows(rank))
+    cin = draw(st.integers(2, 70))
+    multiplier = draw(st.sampled_from([1, 1, 2, 3]))
+    return spec_of((draw(st.integers(0, 3)), *spatial, cin), kernel, cin * multiplier, strides, pads, dilation, cin)
+
+
+def conv2d(n, size, cin, cout, k, s=1, p=0, d=1, groups=1) -> ConvSpec:
+    return spec_of((n, size, size, cin), (k, k), cout, (s, s), ((p, p), (p, p)), (d, d), groups)
+
+
+FIRST_LAYER = conv2d(1, 33, 3, 40, 7, s=2, p=3)
+WIDE = conv2d(1, 9, 160, 96, 3, p=1)
+many = settings(max_examples=80, deadline=None)
+
+
+@many
+@given(spec=specs(), seed=st.integers(0, 99))
+@example(spec=FIRST_LAYER, seed=0)
+@example(spec=WIDE, seed=0)
+def test_direct(spec, seed):
+    x, w, bias, residual = arrays(seed, spec.x_shape, spec.w_shape, (spec.cout,), spec.out_shape)
+    expected = forward(x, w, spec)
+    for _ in each_level():
+        close(run_with_weights("direct", x, w, spec, spec.out_shape), expected)
+        fused = run_with_weights("direct", x, w, spec, spec.out_shape, bias, residual, activation=RELU)
+        close(fused, np.maximum(expected + bias + residual, 0))
+
+
+@many
+@given(spec=specs(), seed=st.integers(0, 99))
+@example(spec=conv2d(2, 9, 40, 70, 3, s=2, p=1), seed=0)
+@example(spec=conv2d(1, 11, 5, 6, 1, s=3), seed=0)
+def test_input_grad(spec, seed):
+    dy, w, bias = arrays(seed, spec.out_shape, spec.w_shape, (spec.cin,))
+    expected = input_grad(dy, w, spec)
+    for _ in each_level():
+        close(run_with_weights("input_grad", dy, w, spec, spec.x_shape), expected)
+        close(
+            run_with_weights("input_grad", dy, w, spec, spec.x_shape, bias, activation=RELU),
+            np.maximum(expected + bias, 0),
+        )
+
+
+@many
+@given(spec=specs(), seed=st.integers(0, 99))
+@example(spec=FIRST_LAYER, seed=0)
+@example(spec=WIDE, seed=0)
+def test_kernel_grad(spec, seed):
+    x, dy = arrays(seed, spec.x_shape, spec.out_shape)
+    expected = kernel_grad(x, dy, spec)
+    for _ in each_level():
+        close(run_kernel_grad("kernel_grad", x, dy, spec), expected)
+
+
+@many
+@given(spec=depthwise_specs(), seed=st.integers(0, 99))
+@example(spec=conv2d(2, 15, 48, 48, 3, p=1, groups=48), seed=0)
+def test_depthwise(spec, seed):
+    x, w, dy, bias = arrays(seed, spec.x_shape, spec.w_shape, spec.out_shape, (spec.cout,))
+    assert conv.choose(spec) == "depthwise"
+    assert conv.choose_input_grad(spec) == "input_grad_depthwise"
+    y, dx, dw = forward(x, w, spec), input_grad(dy, w, spec), kernel_grad(x, dy, spec)
+    for _ in each_level():
+        close(run_with_weights("depthwise", x, w, spec, spec.out_shape), y)
+        close(
+            run_with_weights("depthwise", x, w, spec, spec.out_shape, bias, dy, activation=RELU),
+            np.maximum(y + bias + dy, 0),
+        )
+        close(run_with_weights("input_grad_depthwise", dy, w, spec, spec.x_shape), dx)
+        close(
+            run_with_weights("input_grad_depthwise", dy, w, spec, spec.x_shape, bias[: spec.cin]), dx + bias[: spec.cin]
+        )
+        close(run_kernel_grad("kernel_grad_depthwise", x, dy, spec), dw)
+
+
+SHAPES = [
+    conv2d(2, 28, 64, 96, 3, p=1),
+    conv2d(1, 56, 64, 40, 1),
+    FIRST_LAYER,
+    conv2d(1, 14, 36, 36, 3, s=2, p=1, groups=36),
+    conv2d(2, 20, 24, 36, 3, p=1, groups=12),
+]
+
+
+@pytest.mark.parametrize("spec", SHAPES)
+def test_same_bits_for_any_number_of_threads(spec):
+    x, w, dy = arrays(7, spec.x_shape, spec.w_shape, spec.out_shape)
+    for _ in each_level():
+        same_bits(lambda: run_with_weights(conv.choose(spec), x, w, spec, spec.out_shape))
+        same_bits(lambda: run_with_weights(conv.choose_input_grad(spec), dy, w, spec, spec.x_shape))
+        same_bits(lambda: run_kernel_grad(conv.choose_kernel_grad(spec), x, dy, spec))
+
+
+@pytest.mark.parametrize("spec", SHAPES)
+def test_an_infinity_stays_inside_its_window(spec):
+    x, w = arrays(3, spec.x_shape, spec.w_shape)
+    x[0, 5, 5, 1] = np.inf
+    with np.errstate(invalid="ignore"):
+        expected = forward(x, w, spec)
+    for _ in each_level():
+        got = run_with_weights(conv.choose(spec), x, w, spec, spec.out_shape)
+        np.testing.assert_array_equal(np.isfinite(got), np.isfinite(expected))
+
+
+def test_a_nan_is_not_hidden_by_relu():
+    spec = conv2d(1, 6, 3, 4, 3)
+    x, w = arrays(3, spec.x_shape, spec.w_shape)
+    x[0, 2, 2, 0] = np.nan
+    for _ in each_level():
+        got = run_with_weights("direct", x, w, spec, spec.out_shape, np.zeros(4, np.float32), activation=RELU)
+        np.testing.assert_array_equal(np.isnan(got), np.isnan(forward(x, w, spec)))
+
+
+def test_positions_that_no_tap_reaches_get_the_bias():
+    spec = conv2d(1, 9, 2, 3, 1, s=4)
+    dy, w, bias = arrays(1, spec.out_shape, spec.w_shape, (2,))
+    for _ in each_level():
+        dx = run_with_weights("input_grad", dy, w, spec, spec.x_shape, bias)
+        np.testing.assert_array_equal(dx[0, 1], np.broadcast_to(bias, (9, 2)))
+
+
+def test_depthwise_is_chosen_only_where_it_fits():
+    assert conv.choose(conv2d(1, 8, 8, 16, 3, groups=8)) == "depthwise"
+    assert conv.choose(conv2d(1, 8, 8, 16, 3, groups=4)) == "direct"
+    assert conv.choose(conv2d(1, 8, 1, 16, 3)) == "direct"
