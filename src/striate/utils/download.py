@@ -1,7 +1,8 @@
 """One download over urllib: resumed after a break, checked, and moved into place when it is whole.
 
-While it runs, `TARGET.part` holds the bytes, and `TARGET.part.json` what the server said (ETag, date, length). A later call asks with `Range` and `If-Range` for the rest. A server that does not know ranges, or whose file has
-changed, answers with the whole file, and the download starts again.
+While it runs, `TARGET.part` holds the bytes, and `TARGET.part.json` what the server said (ETag, date, length). A later
+call asks with `Range` and `If-Range` for the rest. A server that knows no ranges, or whose file has changed, answers
+with the whole file, and the download starts again.
 """
 
 from __future__ import annotations
