@@ -62,11 +62,13 @@ class Variable(TensorOperators):
         self.name = _checked_name(name or auto_name(type(self).__name__))
         scope = current_path()
         self.path = f"{scope}/{self.name}" if scope else self.name
-        self.trainable, self.autocast = bool(trainable), bool(autocast)
+        self.trainable = self.born_trainable = bool(trainable)
+        self.autocast = bool(autocast)
         self.aggregation, self.synchronization = aggregation, synchronization
         self.regularizer: Any = None
         self.constraint: Any = None
         self.overwrite_with_gradient = False
+        self.is_seed = False  # the state of a random generator: a variable, but not a weight
         with paused():
             self.commit(_initial(initializer, shape, dtype, self.path))
 

@@ -1,0 +1,122 @@
+"""`Input`: where a graph of layers starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from striate.core import dtypes
+from striate.core.registry import export
+from striate.layers.layer import Layer
+from striate.trace import KerasTensor, Node, standardize_shape
+
+
+@export("keras.layers.InputLayer")
+class InputLayer(Layer):
+    """The layer behind an `Input` tensor.
+
+    Args:
+        shape: without the batch axis; sizes may be None.
+        batch_size: a fixed batch size.
+        dtype: of the input, `floatx()` by default.
+        batch_shape: the whole shape, in the place of `shape` and `batch_size`.
+        input_tensor: an existing symbolic tensor to use.
+    """
+
+    def __init__(
+        self,
+        shape: Any = None,
+        batch_size: int | None = None,
+        dtype: Any = None,
+        sparse: bool | None = None,
+        ragged: bool | None = None,
+        batch_shape: Any = None,
+        input_tensor: KerasTensor | None = None,
+        optional: bool = False,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name=name)
+        shape = kwargs.pop("input_shape", shape)
+        batch_shape = kwargs.pop("batch_input_shape", batch_shape)
+        if kwargs:
+            raise ValueError(f"Unrecognized keyword arguments passed to Input: {kwargs}. Check their spelling.")
+        if sparse or ragged:
+            raise ValueError("striate has no sparse or ragged tensors. Pass a dense array.")
+        if input_tensor is not None:
+            batch_shape, dtype = _of_tensor(input_tensor, shape, batch_shape)
+        self.batch_shape = _batch_shape(shape, batch_size, batch_shape)
+        self._dtype = dtypes.standardize(dtype)
+        self.optional, self.built = bool(optional), True
+        output = input_tensor if input_tensor is not None else KerasTensor(self.batch_shape, self._dtype, name=name)
+        Node(self, outputs=output)
+
+    def call(self) -> Any:
+        """Never computed: a model puts its input here."""
+        return None
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of the input."""
+        return self._dtype
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "batch_shape": self.batch_shape,
+            "dtype": self.dtype,
+            "sparse": False,
+            "ragged": False,
+            "name": self.name,
+            "optional": self.optional,
+        }
+
+
+def _of_tensor(tensor: Any, shape: Any, batch_shape: Any) -> tuple[Any, str]:
+    if not isinstance(tensor, KerasTensor):
+        raise ValueError(
+            f"Argument `input_tensor` must be a KerasTensor. Received: input_tensor={tensor!r}. Arrays go to the model "
+            "when it is called."
+        )
+    return tensor.shape, tensor.dtype
+
+
+def _batch_shape(shape: Any, batch_size: int | None, batch_shape: Any) -> tuple[int | None, ...]:
+    if shape is not None and batch_shape is not None:
+        raise ValueError(f"You cannot pass both `shape` and `batch_shape`. Received: shape={shape}, batch_shape={batch_shape}")
+    if batch_shape is not None:
+        if batch_size is not None:
+            raise ValueError("You cannot pass both `batch_size` and `batch_shape` at the same time.")
+        return standardize_shape(batch_shape)
+    if shape is None:
+        raise ValueError("You must pass a `shape` argument, such as shape=(32, 32, 3).")
+    return (batch_size, *standardize_shape(shape))
+
+
+@export("keras.Input", "keras.layers.Input")
+def Input(  # noqa: N802 - Keras's name
+    shape: Any = None,
+    batch_size: int | None = None,
+    dtype: Any = None,
+    sparse: bool | None = None,
+    ragged: bool | None = None,
+    batch_shape: Any = None,
+    name: str | None = None,
+    tensor: KerasTensor | None = None,
+    optional: bool = False,
+) -> KerasTensor:
+    """A symbolic tensor at which a graph of layers starts.
+
+    Args:
+        shape: without the batch axis, such as `(height, width, channels)`; sizes may be None.
+        batch_size: a fixed batch size, else None.
+        dtype: of the arrays that will come, `floatx()` by default.
+        batch_shape: the whole shape, in the place of `shape` and `batch_size`.
+        name: of the input layer.
+        tensor: an existing symbolic tensor to use.
+
+    Returns:
+        A KerasTensor `(batch_size, *shape)`.
+    """
+    layer = InputLayer(
+        shape, batch_size, dtype, sparse, ragged, batch_shape, input_tensor=tensor, optional=optional, name=name
+    )
+    return layer.output

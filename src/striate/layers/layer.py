@@ -1,0 +1,458 @@
+"""`Layer`: variables, a `build` that makes them when the input's shape is known, and a `call` that uses them."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from striate import constraints, initializers, regularizers
+from striate.core import dtypes, tree
+from striate.core.registry import export
+from striate.ir import paused
+from striate.layers import call_spec
+from striate.layers import policy as policies
+from striate.layers.call_spec import CallSpec, ambient_training, shape_of, training_scope
+from striate.layers.input_spec import InputSpec, check_inputs
+from striate.layers.tracking import Tracked, unique
+from striate.trace import (
+    KerasTensor,
+    Operation,
+    Variable,
+    any_symbolic,
+    autocast,
+    convert,
+    current_path,
+    name_scope,
+)
+from striate.trace.operators import OPS
+
+
+@export("keras.Layer", "keras.layers.Layer")
+class Layer(Tracked, Operation):
+    """The base of all layers.
+
+    Args:
+        activity_regularizer: penalty on the output.
+        trainable: whether the variables may be trained.
+        dtype: a dtype or a `DTypePolicy`; by default the global policy.
+        autocast: whether float inputs are cast to the compute dtype.
+        name: by default the class name in snake case, numbered.
+    """
+
+    def __init__(
+        self,
+        *,
+        activity_regularizer: Any = None,
+        trainable: bool = True,
+        dtype: Any = None,
+        autocast: bool = True,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self._begin_tracking()
+        super().__init__(name=name)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+        self._input_shape_arg = _input_shape_argument(kwargs, type(self).__name__)
+        self.built, self.autocast, self.supports_masking = False, autocast, False
+        self._trainable, self._path, self._losses = bool(trainable), None, []
+        self._build_shapes: dict[str, Any] | None = None
+        self._input_spec: Any = None
+        self.dtype_policy = policies.get(dtype)
+
+    # Variables -------------------------------------------------------------------------------------------------------
+
+    def add_weight(
+        self,
+        shape: Any = None,
+        initializer: Any = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        autocast: bool = True,
+        regularizer: Any = None,
+        constraint: Any = None,
+        aggregation: str = "none",
+        overwrite_with_gradient: bool = False,
+        name: str | None = None,
+    ) -> Variable:
+        """Makes a variable of this layer.
+
+        Args:
+            shape: all sizes known; `()` by default.
+            initializer: a name, an object, or an array-like; `"glorot_uniform"` for floats, `"zeros"` else, by default.
+            dtype: by default the policy's variable dtype.
+        """
+        self._check_super_called()
+        wanted = dtypes.standardize(dtype) if dtype is not None else self.variable_dtype
+        if initializer is None:
+            initializer = "glorot_uniform" if dtypes.is_floating(wanted) else "zeros"
+        with self._open_scope():
+            variable = Variable(
+                initializers.get(initializer), tuple(shape) if isinstance(shape, list | tuple) else () if shape is None
+                else (shape,), wanted, trainable, autocast, aggregation, name=name,
+            )  # fmt: skip
+        variable.regularizer, variable.constraint = regularizers.get(regularizer), constraints.get(constraint)
+        variable.overwrite_with_gradient = overwrite_with_gradient
+        self._track(variable)
+        return variable
+
+    def add_variable(self, *args: Any, **kwargs: Any) -> Variable:
+        """Another name of `add_weight`."""
+        return self.add_weight(*args, **kwargs)
+
+    @property
+    def path(self) -> str:
+        """The names of the enclosing layers and of this one, joined by `/`, as of its first call or building."""
+        return self._path or self.name
+
+    @contextmanager
+    def _open_scope(self) -> Iterator[None]:
+        if self._path is None:
+            outer = current_path()
+            self._path = f"{outer}/{self.name}" if outer else self.name
+        with name_scope(self._path, absolute=True):
+            yield
+
+    @property
+    def variables(self) -> list[Variable]:
+        """All variables, seeds included."""
+        return unique([*self._own_variables(), *(v for sub in self._sublayers() for v in sub.variables)])
+
+    @property
+    def weights(self) -> list[Variable]:
+        """The variables that `get_weights` returns: per layer the trainable ones first."""
+        own = [v for v in self._own_variables() if not v.is_seed]
+        own = [v for v in own if v.born_trainable] + [v for v in own if not v.born_trainable]
+        return unique([*own, *(v for sub in self._sublayers() for v in sub.weights)])
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        """The variables that training changes; none if the layer is not trainable."""
+        if not self._trainable:
+            return []
+        own = [v for v in self._own_variables() if v.trainable]
+        return unique([*own, *(v for sub in self._sublayers() for v in sub.trainable_variables)])
+
+    @property
+    def non_trainable_variables(self) -> list[Variable]:
+        """The other variables."""
+        trained = {id(v) for v in self.trainable_variables}
+        return [v for v in self.variables if id(v) not in trained]
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The weights that training changes."""
+        trained = {id(v) for v in self.trainable_variables}
+        return [v for v in self.weights if id(v) in trained]
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """The other weights."""
+        trained = {id(v) for v in self.trainable_variables}
+        return [v for v in self.weights if id(v) not in trained]
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training may change this layer's variables; setting it goes to the sublayers as well."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        value = bool(value)
+        self._trainable = value
+        for variable in self._own_variables():
+            variable.trainable = value and variable.born_trainable
+        for sub in self._sublayers():
+            sub.trainable = value
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copies of the weights' values."""
+        return [np.array(v.array) for v in self.weights]
+
+    def set_weights(self, weights: Any) -> None:
+        """Sets all weights; none is changed if one does not fit.
+
+        Raises:
+            ValueError: another number of arrays, or another shape.
+        """
+        own = self.weights
+        if len(own) != len(weights):
+            raise ValueError(
+                f"You called `set_weights(weights)` on layer '{self.name}' with a weight list of length {len(weights)}, "
+                f"but the layer was expecting {len(own)} weights: {[f'{v.path} {v.shape}' for v in own]}."
+            )
+        arrays = [convert(w) for w in weights]
+        for variable, array in zip(own, arrays, strict=True):
+            if tuple(variable.shape) != tuple(array.shape):
+                raise ValueError(
+                    f"Layer {self.name} weight shape {variable.shape} is not compatible with provided weight shape "
+                    f"{tuple(array.shape)} (for '{variable.path}')."
+                )
+        for variable, array in zip(own, arrays, strict=True):
+            variable.assign(array)
+
+    def count_params(self) -> int:
+        """The number of values in the weights.
+
+        Raises:
+            ValueError: the layer is not built.
+        """
+        if not self.built:
+            raise ValueError(
+                f"You tried to call `count_params` on layer '{self.name}', but the layer isn't built. You can build it "
+                f"manually via: `layer.build(input_shape)`."
+            )
+        return sum(int(np.prod(v.shape, dtype=np.int64)) for v in self.weights)
+
+    # Losses and metrics ----------------------------------------------------------------------------------------------
+
+    def add_loss(self, loss: Any) -> None:
+        """Adds a value (or several) to the losses of the current call."""
+        self._losses.extend(tree.flatten(loss))
+
+    @property
+    def losses(self) -> list[Any]:
+        """The values added by `add_loss` and the penalties of the weights' regularizers."""
+        added = [x for layer in self._flatten_layers() for x in layer._losses]
+        penalties = [v.regularizer(v) for v in self.trainable_weights if v.regularizer is not None]
+        return [*added, *penalties]
+
+    # Dtypes and input specs ------------------------------------------------------------------------------------------
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of the variables."""
+        return self.variable_dtype
+
+    @property
+    def compute_dtype(self) -> str:
+        """The dtype that the layer computes in."""
+        return self.dtype_policy.compute_dtype
+
+    @property
+    def variable_dtype(self) -> str:
+        """The dtype of the variables."""
+        return self.dtype_policy.variable_dtype
+
+    @property
+    def input_dtype(self) -> str:
+        """The dtype that inputs are cast to."""
+        return self.compute_dtype
+
+    @property
+    def quantization_mode(self) -> None:
+        """Always None: striate does not quantise."""
+        return None
+
+    @property
+    def input_spec(self) -> Any:
+        """What the inputs must look like: an `InputSpec`, a nest of them, or None."""
+        return self._input_spec
+
+    @input_spec.setter
+    def input_spec(self, value: Any) -> None:
+        for spec in tree.flatten(value):
+            if spec is not None and not isinstance(spec, InputSpec):
+                raise TypeError(f"Layer input_spec must be an instance of InputSpec. Got: {spec}")
+        self._input_spec = value
+
+    # Calling ---------------------------------------------------------------------------------------------------------
+
+    def build(self, *shapes: Any) -> None:
+        """Makes the variables; subclasses override it. By default there are none."""
+        self.built = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self._check_super_called()
+        args, kwargs = self._standardize(args, kwargs)
+        spec = CallSpec(self, args, kwargs)
+        if self.input_spec is not None and spec.first is not None:
+            check_inputs(self.input_spec, spec.first, self)
+        with self._open_scope():
+            self._maybe_build(spec)
+            if call_spec.accepts(type(self).call, "training"):
+                kwargs = self._with_training(spec, kwargs)
+            with training_scope(kwargs.get("training", ambient_training())), autocast(self._autocast_dtype()):
+                outputs = super().__call__(*args, **kwargs)
+        if self.activity_regularizer is not None:
+            self._losses[:] = [self.activity_regularizer(x) for x in tree.flatten(outputs) if not any_symbolic(x)]
+        return outputs
+
+    def _autocast_dtype(self) -> str | None:
+        policy = self.dtype_policy
+        return policy.compute_dtype if policy.compute_dtype != policy.variable_dtype else None
+
+    def _with_training(self, spec: CallSpec, kwargs: dict[str, Any]) -> dict[str, Any]:
+        if spec.arguments.get("training") is not None or "training" in spec.arguments:
+            if spec.arguments.get("training") is not None:
+                return kwargs
+            kwargs = {k: v for k, v in kwargs.items() if k != "training"}
+        ambient = ambient_training()
+        return kwargs if ambient is None else {**kwargs, "training": ambient}
+
+    def _standardize(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
+        """Arrays and lists of numbers become tensors, floats in the compute dtype if `autocast`."""
+        converted = tuple(tree.map_structure(self._to_input, a) for a in args)
+        return converted, {k: tree.map_structure(self._to_input, v) for k, v in kwargs.items()}
+
+    def _to_input(self, x: Any) -> Any:
+        if not call_spec.is_tensor(x) and not hasattr(x, "__array__"):
+            return x
+        if isinstance(x, KerasTensor):
+            if self.autocast and dtypes.is_floating(x.dtype) and x.dtype != self.input_dtype:
+                return _retyped(x, self.input_dtype)
+            return x
+        x = convert(x)
+        wanted = self.autocast and dtypes.is_floating(str(x.dtype)) and str(x.dtype) != self.input_dtype
+        return OPS["cast"](x, self.input_dtype) if wanted else x
+
+    def _maybe_build(self, spec: CallSpec) -> None:
+        if self.built:
+            return
+        shapes = spec.shapes()
+        with autocast(None):
+            if len(_parameters(type(self).build)) == 1:
+                self.build(next(iter(shapes.values()), None))
+            else:
+                self.build(**{k: v for k, v in shapes.items() if call_spec.accepts(type(self).build, k)})
+        self.built = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "build" in cls.__dict__:
+            cls.build = _recorded(cls.__dict__["build"])  # type: ignore[method-assign]
+
+    def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
+        with training_scope(kwargs.get("training", ambient_training())):
+            return super().symbolic_call(*args, **kwargs)
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        if type(self).compute_output_shape is Layer.compute_output_shape:
+            return super().compute_output_spec(*args, **kwargs)
+        shapes = CallSpec(self, args, kwargs).shapes()
+        one = len(_parameters(type(self).compute_output_shape)) == 1
+        shape = self.compute_output_shape(*([next(iter(shapes.values()))] if one else shapes.values()))
+        return _specs(shape, self.compute_dtype)
+
+    def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
+        """The shape of the output for a shape of the input; sizes may be None."""
+        named = {k.removesuffix("_shape"): _specs(v, self.compute_dtype) for k, v in kwargs.items()}
+        return shape_of(Operation.compute_output_spec(self, *(_specs(a, self.compute_dtype) for a in args), **named))
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        """The mask of the output: by default that of the input."""
+        return previous_mask
+
+    def stateless_call(self, *args: Any, **kwargs: Any) -> Any:
+        """Not offered: variables are inputs and outputs of a traced function anyway."""
+        raise AttributeError("striate has no `stateless_call`: trace a function with `striate.grad` or call the layer.")
+
+    # Configuration ---------------------------------------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make the same layer again."""
+        base: dict[str, Any] = {"trainable": self.trainable, "dtype": _dtype_config(self.dtype_policy)}
+        if self.activity_regularizer is not None:
+            base["activity_regularizer"] = regularizers.serialize(self.activity_regularizer)
+        if type(self).get_config is Layer.get_config and type(self).__init__ is not Layer.__init__:
+            return {**super().get_config(), **base}
+        return {"name": self.name, **base}
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """The shapes that the layer was built with."""
+        shapes = self._build_shapes
+        if shapes is None:
+            return None
+        return {"input_shape": next(iter(shapes.values()))} if len(shapes) == 1 else {"shapes_dict": shapes}
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Builds the layer for the shapes in `config`."""
+        if config.get("input_shape") is not None:
+            self.build(config["input_shape"])
+        elif config.get("shapes_dict"):
+            self.build(**config["shapes_dict"])
+        self.built = True
+
+    def _check_super_called(self) -> None:
+        if "_build_shapes" not in self.__dict__:
+            raise RuntimeError(
+                f"In layer '{type(self).__name__}', you forgot to call `super().__init__()` as the first statement in "
+                "the `__init__()` method. Go add it!"
+            )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+def _parameters(fn: Any) -> list[str]:
+    return list(call_spec.signature_of(inspect.unwrap(fn)).parameters)[1:]
+
+
+def _recorded(build: Any) -> Any:
+    """`build` in the layer's name scope; afterwards the layer counts as built and remembers the shapes."""
+
+    @functools.wraps(build)
+    def wrapper(self: Layer, *args: Any, **kwargs: Any) -> None:
+        self._check_super_called()
+        with self._open_scope(), paused():
+            build(self, *args, **kwargs)
+        self._build_shapes = inspect.signature(build).bind(self, *args, **kwargs).arguments
+        self._build_shapes = {k: v for k, v in self._build_shapes.items() if k != "self"}
+        self.built = True
+
+    return wrapper
+
+
+def _retyped(x: KerasTensor, dtype: str) -> KerasTensor:
+    made = KerasTensor(x.shape, dtype, name=x.name)
+    made._keras_history = x._keras_history
+    return made
+
+
+def _is_shape(x: Any) -> bool:
+    return isinstance(x, list | tuple) and all(n is None or isinstance(n, int | np.integer) for n in x)
+
+
+def _map_shapes(fn: Any, nest: Any) -> Any:
+    if isinstance(nest, dict):
+        return {k: fn(v) for k, v in nest.items()}
+    return type(nest)(fn(v) for v in nest)
+
+
+def _specs(shape: Any, dtype: str) -> Any:
+    if _is_shape(shape):
+        return KerasTensor(shape, dtype)
+    return _map_shapes(lambda s: _specs(s, dtype), shape)
+
+
+def _dtype_config(policy: policies.DTypePolicy) -> dict[str, Any]:
+    return {
+        "module": "keras",
+        "class_name": "DTypePolicy",
+        "config": policy.get_config(),
+        "registered_name": None,
+    }
+
+
+def _input_shape_argument(kwargs: dict[str, Any], where: str) -> Any:
+    """Keras 2's `input_shape=` and `input_dim=` of a first layer."""
+    shape = kwargs.pop("input_shape", None)
+    if "input_dim" in kwargs:
+        shape = (kwargs.pop("input_dim"),)
+    if kwargs:
+        raise ValueError(
+            f"Unrecognized keyword arguments passed to {where}: {kwargs}. Check their spelling, or remove them."
+        )
+    if shape is None:
+        return None
+    warnings.warn(
+        "Do not pass an `input_shape`/`input_dim` argument to a layer. When using Sequential models, prefer using an "
+        "`Input(shape)` object as the first layer in the model instead.",
+        stacklevel=4,
+    )
+    return tuple(shape) if isinstance(shape, list | tuple) else (shape,)

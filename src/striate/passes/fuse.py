@@ -1,0 +1,174 @@
+"""Fusion: convolution or product + bias + residual + activation as one step, and chains of elementwise ops as one loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from striate.ir import Builder, Graph, Node, Value, building, toposort
+from striate.passes.stable import is_stable, stable_values
+from striate.primitives import get
+from striate.primitives.activations import ACTIVATIONS
+from striate.primitives.fused import fused
+
+_LINEAR = ("conv", "conv_input_grad", "matmul")
+_MAX_OPERANDS = 8
+_MAX_CHAIN = 24
+
+
+class Region:
+    """Nodes that become one: the last one's output is the only one that is needed outside."""
+
+    def __init__(self, kind: str, nodes: list[Node], params: dict[str, Any] | None = None) -> None:
+        self.kind, self.nodes, self.params = kind, nodes, params or {}
+        self.operands: list[Value] = []
+
+    @property
+    def output(self) -> Value:
+        return self.nodes[-1].outputs[0]
+
+
+class Uses:
+    """How often each value of a graph is used, and by whom."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.users: dict[int, list[Node]] = {}
+        for node in graph.nodes:
+            for value in node.inputs:
+                self.users.setdefault(id(value), []).append(node)
+        self.outputs = {id(v) for v in graph.outputs}
+
+    def only_user(self, value: Value) -> Node | None:
+        """The single node that uses `value`, if nothing else does."""
+        users = self.users.get(id(value), [])
+        return users[0] if len(users) == 1 and id(value) not in self.outputs else None
+
+
+def fuse(graph: Graph, stable_inputs: frozenset[int], activations: frozenset[str]) -> Graph:
+    """Fuses what compiled kernels do at once; `activations` are those that the kernels' epilogues know."""
+    uses, stable = Uses(graph), stable_values(graph, stable_inputs)
+    regions = _linear_regions(graph, uses, stable, activations)
+    taken = {id(n) for r in regions for n in r.nodes}
+    regions += _elementwise_regions(graph, uses, stable, taken)
+    return _replace(graph, regions)
+
+
+def _linear_regions(graph: Graph, uses: Uses, stable: set[int], activations: frozenset[str]) -> list[Region]:
+    regions = []
+    for node in graph.nodes:
+        if node.op in _LINEAR and node.outputs[0].dtype == "float32":
+            region = _grow(node, uses, stable, activations)
+            if len(region.nodes) > 1:
+                regions.append(region)
+    return regions
+
+
+def _grow(node: Node, uses: Uses, stable: set[int], activations: frozenset[str]) -> Region:
+    """Follows the output of a linear node through a bias, a residual and an activation, as far as each is there."""
+    region = Region("linear", [node], {"activation": None, "activation_params": (), "bias": False, "residual": False})
+    region.operands = list(node.inputs)
+    while (user := uses.only_user(region.output)) is not None and _absorb(region, user, stable, activations):
+        region.nodes.append(user)
+        if region.params["activation"]:
+            break
+    return region
+
+
+def _absorb(region: Region, user: Node, stable: set[int], activations: frozenset[str]) -> bool:
+    out = region.output
+    if user.op in activations and user.op in ACTIVATIONS:
+        region.params |= {"activation": user.op, "activation_params": tuple(sorted(user.params.items()))}
+        return True
+    if user.op != "add" or user.outputs[0].shape != out.shape:
+        return False
+    other = user.inputs[1] if user.inputs[0] is out else user.inputs[0]
+    is_vector = other.size == out.shape[-1] and other.shape[-1:] == out.shape[-1:]
+    if is_vector and is_stable(other, stable) and not region.params["bias"] and not region.params["residual"]:
+        region.params["bias"] = True
+    elif other.shape == out.shape and region.nodes[0].op == "conv" and not region.params["residual"]:
+        region.params["residual"] = True
+    else:
+        return False
+    region.operands.append(other)
+    return True
+
+
+def _elementwise_regions(graph: Graph, uses: Uses, stable: set[int], taken: set[int]) -> list[Region]:
+    regions: dict[int, Region] = {}
+    order: list[Region] = []
+    for node in graph.nodes:
+        if id(node) in taken or not _chains(node):
+            continue
+        region = Region("elementwise", [node])
+        for value in dict.fromkeys(node.inputs):
+            joined = regions.get(id(value.node))
+            if joined and _joins(joined, region, value, node, uses, stable):
+                region.nodes = joined.nodes + region.nodes
+                order.remove(joined)
+        region.operands = _operands(region.nodes)
+        regions[id(node)] = region
+        order.append(region)
+    return [r for r in order if len(r.nodes) > 1]
+
+
+def _chains(node: Node) -> bool:
+    floats = all(v.dtype in ("float32", "bool") for v in (*node.inputs, *node.outputs))
+    primitive = get(node.op)
+    return primitive.elementwise and primitive.kernel == "elementwise" and floats and len(node.outputs) == 1
+
+
+def _joins(joined: Region, region: Region, value: Value, node: Node, uses: Uses, stable: set[int]) -> bool:
+    inner = uses.users.get(id(value), [])
+    same = value.shape == node.outputs[0].shape and all(u is node for u in inner) and id(value) not in uses.outputs
+    level = is_stable(value, stable) == is_stable(node.outputs[0], stable)
+    nodes = joined.nodes + region.nodes
+    return same and level and len(nodes) <= _MAX_CHAIN and len(_operands(nodes)) <= _MAX_OPERANDS
+
+
+def _operands(nodes: Sequence[Node]) -> list[Value]:
+    made = {id(v) for n in nodes for v in n.outputs}
+    found: dict[int, Value] = {}
+    for node in nodes:
+        for value in node.inputs:
+            if id(value) not in made and not (value.is_constant and value.size == 1):
+                found.setdefault(id(value), value)
+    return list(found.values())
+
+
+def _replace(graph: Graph, regions: Sequence[Region]) -> Graph:
+    """A copy of `graph` with each region as one `fused` node, in the place of its last node."""
+    last = {id(r.nodes[-1]): r for r in regions}
+    inner = {id(n) for r in regions for n in r.nodes[:-1]}
+    builder = Builder()
+    table: dict[int, Value] = {id(v): builder.input(v.shape, v.dtype) for v in graph.inputs}
+
+    def new(value: Value) -> Value:
+        return value if value.is_constant else table[id(value)]
+
+    with building(builder):
+        for node in graph.nodes:
+            if id(node) in inner:
+                continue
+            region = last.get(id(node))
+            if region is None:
+                made = builder.add(node.op, [new(v) for v in node.inputs], node.params, [v.aval for v in node.outputs])
+            else:
+                made = (_fused(region, [new(v) for v in region.operands]),)
+            table.update((id(old), value) for old, value in zip(node.outputs, made, strict=True))
+    outputs = [new(v) for v in graph.outputs]
+    return Graph(builder.inputs, toposort(outputs, builder.inputs), outputs)
+
+
+def _fused(region: Region, operands: Sequence[Value]) -> Any:
+    return fused(*operands, graph=_subgraph(region), kind=region.kind, **region.params)
+
+
+def _subgraph(region: Region) -> Graph:
+    """The region's nodes as a graph of their own."""
+    builder = Builder()
+    table = {id(v): builder.input(v.shape, v.dtype) for v in region.operands}
+    for node in region.nodes:
+        inputs = [v if id(v) not in table else table[id(v)] for v in node.inputs]
+        made = builder.add(node.op, inputs, node.params, [v.aval for v in node.outputs])
+        table.update((id(old), value) for old, value in zip(node.outputs, made, strict=True))
+    return Graph(builder.inputs, builder.nodes, [table[id(region.output)]])

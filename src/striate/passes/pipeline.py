@@ -1,0 +1,33 @@
+"""The passes of the native engine, in order."""
+
+from __future__ import annotations
+
+import os
+
+from striate import kernels
+from striate.ir import Graph, verify
+from striate.passes.constants import fold_constants
+from striate.passes.cse import merge_common
+from striate.passes.fold_affine import fold_affine
+from striate.passes.fuse import fuse
+from striate.passes.simplify import simplify
+from striate.primitives import infer_node
+
+
+def optimize(graph: Graph, stable: frozenset[int]) -> Graph:
+    """`graph` made ready for a plan; inputs at `stable` are weights. With STRIATE_VERIFY=1 each pass is checked."""
+    activations = frozenset(kernels.activation_ids())
+    for step in (
+        fold_constants,
+        simplify,
+        merge_common,
+        lambda g: fold_affine(g, stable),
+        fold_constants,
+        lambda g: fuse(g, stable, activations),
+    ):
+        graph = _checked(step(graph))
+    return graph
+
+
+def _checked(graph: Graph) -> Graph:
+    return verify(graph, infer_node) if os.environ.get("STRIATE_VERIFY") == "1" else graph

@@ -1,0 +1,6 @@
+"""From a graph to a frozen plan: kernel choice, schedule, memory."""
+
+from striate.plan.build import build
+from striate.plan.plan import Buffer, Operand, Place, Plan, Step
+
+__all__ = ["Buffer", "Operand", "Place", "Plan", "Step", "build"]
