@@ -305,6 +305,19 @@ def test_wrong_tuples_say_what_kerass_tests_look_for() -> None:
         window.normalize_tuple(-1, 2, "output_padding", allow_zero=True)
 
 
+def test_output_padding_stays_below_the_stride(real_keras: ModuleType) -> None:
+    assert window.normalize_output_padding(None, 2, (2, 2)) is None
+    assert window.normalize_output_padding(1, 2, (2, 3)) == (1, 1)
+    assert window.normalize_output_padding((0, 2), 2, (1, 3)) == (0, 2)
+    rule = "`output_padding` must be strictly less than `strides`"
+    with pytest.raises(ValueError, match=rf"^Conv2DTranspose 'c': {rule}.*output_padding=\(1, 2\)"):
+        window.normalize_output_padding((1, 3), 2, (2, 3), where="Conv2DTranspose 'c'")
+    with pytest.raises(ValueError, match=rule):
+        real_keras.layers.Conv2DTranspose(1, 3, strides=(2, 3), output_padding=(1, 3))
+    with pytest.raises(ValueError, match="output_padding"):
+        window.normalize_output_padding(-1, 1, (2,))
+
+
 def refusal(*args: Any, **kwargs: Any) -> str:
     with pytest.raises(ValueError) as caught:
         window.output_shape(*args, **kwargs)

@@ -26,6 +26,7 @@ INTEGERS = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "in
 COMPLEX = ("complex64", "complex128")
 NAMES = (*FLOATS, *FLOAT8S, *INTEGERS, *COMPLEX, "bool", "string")
 _PYTHON = {bool: "bool", int: "int32", float: "float32", complex: "complex64", str: "string", "int": "int32"}
+_KNOWN = frozenset(NAMES)
 _NOT_NATIVE = ("bfloat16", *FLOAT8S)
 
 _NEXT = {
@@ -59,10 +60,12 @@ def standardize(dtype: Any) -> str:
     Raises:
         ValueError: for anything else.
     """
+    if isinstance(dtype, str) and dtype in _KNOWN:
+        return dtype
     if dtype is None:
         return config.floatx()
     name = _name(dtype)
-    if name not in NAMES:
+    if name not in _KNOWN:
         raise ValueError(message("", f"Invalid dtype: {dtype!r}. Expected one of {listed(NAMES)}"))
     return name
 

@@ -310,6 +310,21 @@ def normalize_tuple(value: Any, rank: int, name: str, *, where: str = "", allow_
     return entries
 
 
+def normalize_output_padding(
+    value: Any, rank: int, strides: Sequence[int], *, where: str = ""
+) -> tuple[int, ...] | None:
+    """`output_padding` of a transposed convolution as one int per axis, or None; ValueError unless each is below its stride."""
+    if value is None:
+        return None
+    extra = normalize_tuple(value, rank, "output_padding", where=where, allow_zero=True)
+    if any(a >= s for a, s in zip(extra, strides, strict=True)):
+        rule = "`output_padding` must be strictly less than `strides`"
+        problem = f"{rule}. Received: output_padding={value} and strides={tuple(strides)}"
+        most = tuple(min(a, s - 1) for a, s in zip(extra, strides, strict=True))
+        raise ValueError(message(where, problem, f"The nearest possible is output_padding={most}"))
+    return extra
+
+
 def normalize_padding(
     padding: Any, rank: int, *, allowed: Sequence[str] = ("valid", "same", "full"), where: str = ""
 ) -> str | tuple[Pair, ...]:
