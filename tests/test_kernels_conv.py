@@ -103,26 +103,38 @@ def windows(draw, rank: int):
 
 
 @st.composite
+def images(draw, window, largest):
+    """Batch and spatial sizes: mostly such that the output is not empty, sometimes any, zero included."""
+    size = st.integers(0, largest)
+    rows = zip(*window, strict=True)
+    if draw(st.integers(0, 9)) == 0:
+        return draw(st.integers(0, 2)), [draw(size) for _ in rows]
+    sizes = [max((draw(size) - 1) * s + (k - 1) * d + 1 - sum(p) + draw(st.integers(0, s)), 1) for k, s, p, d in rows]
+    return draw(st.integers(1, 3)), sizes
+
+
+LARGEST = {1: 40, 2: 9, 3: 4}
+channels = st.integers(1, 5) | st.integers(1, 70)
+
+
+@st.composite
 def specs(draw):
     rank = draw(st.integers(1, 3))
-    spatial = draw(st.lists(st.integers(0, (40, 12, 6)[rank - 1]), min_size=rank, max_size=rank))
-    kernel, strides, pads, dilation = draw(windows(rank))
+    window = draw(windows(rank))
+    batch, spatial = draw(images(window, LARGEST[rank]))
     groups = draw(st.sampled_from([1, 1, 1, 2, 3, 5]))
-    cin, cout = (
-        groups * draw(st.integers(1, 70) | st.integers(1, 5)),
-        groups * draw(st.integers(1, 70) | st.integers(1, 5)),
-    )
-    return spec_of((draw(st.integers(0, 3)), *spatial, cin), kernel, cout, strides, pads, dilation, groups)
+    cin, cout = groups * draw(channels), groups * draw(channels)
+    return spec_of((batch, *spatial, cin), window[0], cout, *window[1:], groups)
 
 
 @st.composite
 def depthwise_specs(draw):
     rank = draw(st.integers(1, 3))
-    spatial = draw(st.lists(st.integers(0, (40, 14, 6)[rank - 1]), min_size=rank, max_size=rank))
-    kernel, strides, pads, dilation = draw(windows(rank))
+    window = draw(windows(rank))
+    batch, spatial = draw(images(window, LARGEST[rank]))
     cin = draw(st.integers(2, 70))
-    multiplier = draw(st.sampled_from([1, 1, 2, 3]))
-    return spec_of((draw(st.integers(0, 3)), *spatial, cin), kernel, cin * multiplier, strides, pads, dilation, cin)
+    cout = cin * draw(st.sampled_from([1, 1, 2, 3]))
+    return spec_of((batch, *spatial, cin), window[0], cout, *window[1:], cin)
 
 
 def conv2d(n, size, cin, cout, k, s=1, p=0, d=1, groups=1) -> ConvSpec:
@@ -131,7 +143,9 @@ def conv2d(n, size, cin, cout, k, s=1, p=0, d=1, groups=1) -> ConvSpec:
 
 FIRST_LAYER = conv2d(1, 33, 3, 40, 7, s=2, p=3)
 WIDE = conv2d(1, 9, 160, 96, 3, p=1)
-many = settings(max_examples=80, deadline=None)
+LONG = spec_of((1, 1000, 20), (5,), 33, (1,), ((4, 0),), (1,), 1)
+LONG_DEPTHWISE = spec_of((1, 1000, 20), (9,), 20, (1,), ((4, 4),), (1,), 20)
+many = settings(max_examples=100, deadline=None)
 
 
 @many
@@ -166,6 +180,7 @@ def test_input_grad(spec, seed):
 @given(spec=specs(), seed=st.integers(0, 99))
 @example(spec=FIRST_LAYER, seed=0)
 @example(spec=WIDE, seed=0)
+@example(spec=LONG, seed=0)
 def test_kernel_grad(spec, seed):
     x, dy = arrays(seed, spec.x_shape, spec.out_shape)
     expected = kernel_grad(x, dy, spec)
@@ -176,6 +191,7 @@ def test_kernel_grad(spec, seed):
 @many
 @given(spec=depthwise_specs(), seed=st.integers(0, 99))
 @example(spec=conv2d(2, 15, 48, 48, 3, p=1, groups=48), seed=0)
+@example(spec=LONG_DEPTHWISE, seed=0)
 def test_depthwise(spec, seed):
     x, w, dy, bias = arrays(seed, spec.x_shape, spec.w_shape, spec.out_shape, (spec.cout,))
     assert conv.choose(spec) == "depthwise"

@@ -72,7 +72,7 @@ inline void depthwise_span(const DepthwiseSpan& s, Vec* acc) {
     for (int t = 0; t < T; ++t) acc[t] = sum[t];
 }
 
-// One line of targets: all pixels j2 of a phase's (image, j0, j1).
+// Part of one line of targets, the pixels j2 of a phase's (image, j0, j1).
 class DepthwiseLine {
 public:
     DepthwiseLine(const Depthwise& d, const Axis* axis, int64_t image, int64_t j0, int64_t j1) : d_(d), axis_(axis) {
@@ -91,10 +91,15 @@ public:
         weights_ = weight * d.kernel[2];
     }
 
-    void run() {
+    // The pixels [begin, end) of the line.
+    void run(int64_t begin, int64_t end) {
         const Axis& a = axis_[2];
         int64_t lo, hi;
         interior(a, lo, hi);
+        begin_ = begin;
+        end_ = end;
+        lo = std::clamp(lo, begin, end);
+        hi = std::clamp(hi, lo, end);
         const int64_t whole = d_.multiplier == 1 ? d_.target_channels / kLanes * kLanes : 0;
         for (int64_t c = 0; c < d_.target_channels; c += kLanes) {
             if (c < whole)
@@ -148,13 +153,13 @@ private:
             tap *= d_.kernel[i];
             if (i < 2) span_.taps[i] = taps_[i];
         }
-        for (int64_t j = 0; j < lo; ++j) one<F>(j);
+        for (int64_t j = begin_; j < lo; ++j) one<F>(j);
         span_.taps[2] = axis_[2].taps;
         int64_t j = lo;
         for (; j + 8 <= hi; j += 8) several<8, F>(j, 0);
         for (; j + 4 <= hi; j += 4) several<4, F>(j, 0);
         for (; j < hi; ++j) several<1, F>(j, 0);
-        for (; j < axis_[2].count; ++j) one<F>(j);
+        for (; j < end_; ++j) one<F>(j);
     }
 
     template <Fetch F>
@@ -199,20 +204,25 @@ private:
     const Axis* axis_;
     const float* source_;
     float* target_;
-    int64_t weights_, taps_[2], source_channel_ = 0, channel_ = 0;
+    int64_t weights_, taps_[2], source_channel_ = 0, channel_ = 0, begin_ = 0, end_ = 0;
     DepthwiseSpan span_;
 };
 
-// One phase; items are runs of lines, cut from the shape alone.
+// One phase; items are runs of pieces of lines, cut from the shape alone.
 inline void depthwise_phase(const Depthwise& d, const Axis* axis, const Step& s) {
-    const int64_t lines = d.batch * axis[0].count * axis[1].count;
-    const int64_t work = lines * axis[2].count * d.target_channels * axis[0].taps * axis[1].taps * axis[2].taps * d.inner;
-    const int64_t items = std::clamp<int64_t>(work / (1 << 16), 1, std::min<int64_t>(std::max<int64_t>(lines, 1), 64));
-    if (lines == 0 || axis[2].count == 0) return;
+    constexpr int64_t kPiece = 256, kItems = 64, kMinWork = 1 << 16;
+    const int64_t per_line = (axis[2].count + kPiece - 1) / kPiece;
+    const int64_t pieces = d.batch * axis[0].count * axis[1].count * per_line;
+    if (pieces == 0) return;
+    const int64_t taps = axis[0].taps * axis[1].taps * axis[2].taps * d.inner;
+    const int64_t work = pieces * std::min(axis[2].count, kPiece) * d.target_channels * std::max<int64_t>(taps, 1);
+    const int64_t items = std::clamp<int64_t>(work / kMinWork, 1, std::min(pieces, kItems));
     parallel_for(*s.pool, items, items > 2, [&](int64_t item, int) {
-        for (int64_t i = lines * item / items; i < lines * (item + 1) / items; ++i) {
-            const int64_t j1 = i % axis[1].count, rest = i / axis[1].count;
-            DepthwiseLine(d, axis, rest / axis[0].count, rest % axis[0].count, j1).run();
+        for (int64_t i = pieces * item / items; i < pieces * (item + 1) / items; ++i) {
+            const int64_t begin = i % per_line * kPiece, line = i / per_line;
+            const int64_t j1 = line % axis[1].count, rest = line / axis[1].count;
+            DepthwiseLine(d, axis, rest / axis[0].count, rest % axis[0].count, j1)
+                .run(begin, std::min(begin + kPiece, axis[2].count));
         }
     });
 }
