@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,14 +33,16 @@ def run_notebook(path: Path, inplace: bool = False, start_up: Sequence[str] = ST
     nbformat, client_type, errors = _tools()
     notebook = _read(path, nbformat)
     target = path if inplace else path.with_name(f"{path.stem}.out.ipynb")
+    interrupt = _Interrupt()
     client = client_type(
         notebook,
         km=_kernel_manager(start_up),
         timeout=None,
         resources={"metadata": {"path": str(path.resolve().parent)}},
+        on_notebook_start=interrupt.listen,
         on_cell_start=_Progress(notebook),
     )
-    code = _execute(client, notebook, errors)
+    code = _execute(client, notebook, errors, interrupt)
     _write(nbformat.writes(notebook), target)
     print(f"striate: wrote {target}", file=sys.stderr)
     return code
@@ -75,7 +79,7 @@ def _kernel_manager(start_up: Sequence[str]) -> Any:
     from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
 
-    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--IPKernelApp.log_level=50"]
     command += [f"--IPKernelApp.exec_lines={line}" for line in start_up]
 
     class _OwnPython(KernelSpecManager):
@@ -85,19 +89,38 @@ def _kernel_manager(start_up: Sequence[str]) -> Any:
     return AsyncKernelManager(kernel_spec_manager=_OwnPython())
 
 
-def _execute(client: Any, notebook: Any, errors: Any) -> int:
+def _execute(client: Any, notebook: Any, errors: Any, interrupt: _Interrupt) -> int:
     try:
-        client.execute()
+        client.execute(cleanup_kc=True)  # ends the kernel, too
     except errors.CellExecutionError as error:
         print(_cell_error(notebook, error), file=sys.stderr)
         return 1
-    except errors.DeadKernelError:
+    except (errors.DeadKernelError, KeyboardInterrupt, asyncio.CancelledError) as error:
+        if interrupt.came or isinstance(error, KeyboardInterrupt):
+            print("striate: interrupted", file=sys.stderr)
+            return INTERRUPTED
         print("striate: the kernel ended unexpectedly (out of memory, or a cell ended it).", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("striate: interrupted", file=sys.stderr)
-        return INTERRUPTED
     return 0
+
+
+class _Interrupt:
+    """Ctrl-C cancels the run, which ends the kernel; nbclient alone would make it look like a kernel that died."""
+
+    def __init__(self) -> None:
+        self.came = False
+
+    def listen(self, notebook: Any) -> None:
+        """Takes over SIGINT from nbclient once the kernel is up."""
+        task = asyncio.current_task()
+        try:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._cancel, task)
+        except (NotImplementedError, RuntimeError):  # Windows, or not in the main thread: KeyboardInterrupt as usual
+            return
+
+    def _cancel(self, task: Any) -> None:
+        self.came = True
+        task.cancel()
 
 
 def _cell_error(notebook: Any, error: Any) -> str:
