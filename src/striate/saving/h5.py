@@ -20,6 +20,7 @@ from striate.core.errors import message
 
 FLOOR = 256 << 20  # below 256 MiB a dataset is read whatever its compression
 EXPANSION = 1000  # above it, at most so many times the bytes it takes in the file
+Values = list[tuple[Any, np.ndarray]]  # variables and what is to be assigned to them
 NAMES = 1_000_000  # more names than any model has layers or weights
 
 
@@ -34,7 +35,7 @@ def h5py_module(where: str) -> Any:
 
 @contextmanager
 def opened(path: str | os.PathLike[str], where: str = "load_weights") -> Iterator[Any]:
-    """The file's root group, for reading.
+    """The file's root group, for reading; what is wrong with the file becomes an OSError also inside the `with`.
 
     Raises:
         FileNotFoundError: no such file. IsADirectoryError: a folder. OSError: not HDF5, or cut short.
@@ -51,7 +52,11 @@ def opened(path: str | os.PathLike[str], where: str = "load_weights") -> Iterato
         kind = "cut short or damaged" if _starts_like_hdf5(name) else "no HDF5 file"
         raise OSError(message(where, f"{name!r} is {kind} ({error})", "Download or save it again")) from error
     with file:
-        yield file
+        try:
+            yield file
+        except (KeyError, RuntimeError) as error:  # how h5py reports damage, depending on where it lies
+            problem = f"{name!r} is cut short or damaged ({error})"
+            raise OSError(message(where, problem, "Download or save it again")) from error
 
 
 def _starts_like_hdf5(path: str) -> bool:
@@ -169,7 +174,7 @@ def warn(text: str) -> None:
     warnings.warn(text, stacklevel=7)
 
 
-def read_all(pairs: Sequence[tuple[Any, Any]], where: str) -> list[tuple[Any, np.ndarray]]:
+def read_all(pairs: Sequence[tuple[Any, Any]], where: str) -> Values:
     """Variables with the values of their datasets, all read (the shapes have been checked) before any is assigned."""
     return [(variable, _as_dtype(read(dataset, where), variable)) for variable, dataset in pairs]
 
@@ -179,9 +184,9 @@ def _as_dtype(value: np.ndarray, variable: Any) -> np.ndarray:
     return value.view(variable.numpy().dtype) if value.dtype.kind == "V" else value
 
 
-def assign_all(values: Sequence[tuple[Any, np.ndarray]]) -> None:
+def assign_all(values: Values) -> None:
     """Assigns every value, or, if one fails (or Ctrl-C comes), none."""
-    before: list[tuple[Any, np.ndarray]] = []
+    before: Values = []
     try:
         for variable, value in values:
             before.append((variable, variable.numpy()))

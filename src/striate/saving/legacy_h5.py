@@ -50,11 +50,12 @@ def load_weights_from_hdf5(
         ValueError: layers, numbers of weights or shapes differ; the file holds links or no plain numbers.
     """
     with h5.opened(path, WHERE) as root:
-        load_weights_from_group(root, model, by_name, skip_mismatch)
+        values = read_group(root, model, by_name, skip_mismatch)
+    h5.assign_all(values)
 
 
-def load_weights_from_group(root: Any, model: Any, by_name: bool = False, skip_mismatch: bool = False) -> None:
-    """As `load_weights_from_hdf5`, for a file that is open."""
+def read_group(root: Any, model: Any, by_name: bool = False, skip_mismatch: bool = False) -> h5.Values:
+    """The variables with the values that an open file has for them; errors as in `load_weights_from_hdf5`."""
     group = root if _has_names(root) or "model_weights" not in root else h5.get_group(root, "model_weights", WHERE)
     layer_names = h5.names(group, "layer_names", WHERE)
     if not _has_names(group):
@@ -64,7 +65,7 @@ def load_weights_from_group(root: Any, model: Any, by_name: bool = False, skip_m
     pairs = match(group, layer_names, model, skip_mismatch)
     if TOP_LEVEL in group:
         pairs += _top_level(group, model, by_name and skip_mismatch, skip_mismatch)
-    h5.assign_all(h5.read_all(pairs, WHERE))
+    return h5.read_all(pairs, WHERE)
 
 
 # ------------------------------------------------------------------------------------------------------------ matching
@@ -207,13 +208,13 @@ def write_names(group: Any, attribute: str, texts: Sequence[str]) -> None:
         RuntimeError: one name alone is too long.
     """
     encoded = [text.encode("utf-8") for text in texts]
-    longest = max(map(len, encoded), default=1)
+    longest = max([1, *map(len, encoded)])
     if longest > ATTRIBUTE_LIMIT:
         problem = f"a name of {longest:,} bytes does not fit into an HDF5 attribute of {ATTRIBUTE_LIMIT:,}"
         raise RuntimeError(message("save_weights", problem))
-    per_chunk = ATTRIBUTE_LIMIT // max(longest, 1)
-    if len(encoded) <= per_chunk:
-        group.attrs[attribute] = encoded
+    array, per_chunk = np.array(encoded, f"S{longest}"), ATTRIBUTE_LIMIT // longest
+    if len(array) <= per_chunk:
+        group.attrs[attribute] = array
         return
-    for chunk, start in enumerate(range(0, len(encoded), per_chunk)):
-        group.attrs[f"{attribute}{chunk}"] = encoded[start : start + per_chunk]
+    for chunk, start in enumerate(range(0, len(array), per_chunk)):
+        group.attrs[f"{attribute}{chunk}"] = array[start : start + per_chunk]

@@ -8,8 +8,8 @@ from typing import Any
 from striate.core.errors import message
 from striate.core.registry import export
 from striate.saving import h5
-from striate.saving.legacy_h5 import is_legacy, load_weights_from_group
-from striate.saving.weights_h5 import load_weights_from_tree, save_weights_to_tree
+from striate.saving.legacy_h5 import is_legacy, read_group
+from striate.saving.weights_h5 import read_tree, save_weights_to_tree
 
 SUFFIXES = (".h5", ".hdf5")
 
@@ -39,12 +39,14 @@ def load_weights(model: Any, filepath: Any, skip_mismatch: bool = False, **kwarg
         fix = "Use a '.weights.h5' file, or a legacy '.h5' or '.hdf5' file"
         raise ValueError(message("load_weights", f"file format not supported: {name!r}", fix))
     with h5.opened(name, "load_weights") as root:
-        if is_legacy(root):
-            load_weights_from_group(root, model, bool(by_name), skip_mismatch)
-        elif by_name:
+        legacy = is_legacy(root)
+        if by_name and not legacy:
             raise ValueError(message("load_weights", f"by_name is for the legacy layout, {name!r} has the newer one"))
+        if legacy:
+            values = read_group(root, model, bool(by_name), skip_mismatch)
         else:
-            load_weights_from_tree(root, model, skip_mismatch)
+            values = read_tree(root, model, skip_mismatch)
+    h5.assign_all(values)
 
 
 @export("keras.saving.save_weights")

@@ -22,8 +22,8 @@ from striate.trace.naming import to_snake_case
 WHERE = "load_weights"
 
 
-def load_weights_from_tree(root: Any, model: Any, skip_mismatch: bool = False) -> None:
-    """Load an open file into a model; on any error the model is unchanged.
+def read_tree(root: Any, model: Any, skip_mismatch: bool = False) -> h5.Values:
+    """The model's variables with the values that an open file has for them.
 
     Raises:
         ValueError: a layer's group is missing, or numbers or shapes of weights differ (with `skip_mismatch` a warning,
@@ -32,7 +32,7 @@ def load_weights_from_tree(root: Any, model: Any, skip_mismatch: bool = False) -
     pairs: list[tuple[Any, Any]] = []
     for path, owner in owners(model):
         pairs += _match(root, path, owner, skip_mismatch)
-    h5.assign_all(h5.read_all(pairs, WHERE))
+    return h5.read_all(pairs, WHERE)
 
 
 def _match(root: Any, path: str, owner: Any, skip_mismatch: bool) -> list[tuple[Any, Any]]:
