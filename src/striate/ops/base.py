@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import numpy as np
+
 from striate.core import dtypes
 from striate.core.registry import export
+from striate.ir import Aval, Value
+from striate.primitives.base import Primitive, register
 from striate.trace import FunctionOperation, Variable, any_symbolic, convert
 from striate.trace.operators import OPS
 
@@ -65,6 +70,52 @@ def cast_to(x: Any, dtype: str) -> Any:
     return convert(x, dtype)
 
 
+def as_float(x: Any) -> Any:
+    """`x` as a tensor of a float dtype: its own, or the default one for integers and bools."""
+    x = convert(x)
+    name = str(x.dtype)
+    return x if name in dtypes.FLOATS else cast_to(x, dtypes.result_type(name, float))
+
+
+def dtype_name(x: Any) -> str:
+    """The name of a tensor's dtype."""
+    return str(x.dtype)
+
+
+def sizes(shape: Any, name: str = "shape") -> tuple[int, ...]:
+    """`shape`, an int or several, as a tuple of ints; ValueError for anything else."""
+    try:
+        listed = (shape,) if hasattr(shape, "__index__") and not getattr(shape, "ndim", 0) else tuple(shape)
+        return tuple(operator.index(n) for n in listed)
+    except TypeError:
+        raise ValueError(f"`{name}` must be an integer or a tuple of integers. Received: {name}={shape!r}.") from None
+
+
+def host(fn: Callable[..., Any], *xs: Any) -> Any:
+    """`fn`, a function of arrays written with NumPy, as an op of `xs`; while tracing it becomes one step of the graph.
+
+    For rare functions whose results' shapes and dtypes depend on those of `xs` alone. It has no gradient.
+    """
+    if any(isinstance(x, Value) for x in xs):
+        return _HOST(*xs, fn=fn)
+    return _HOST.reference(*xs, fn=fn)
+
+
+def _run_host(*arrays: np.ndarray, fn: Callable[..., Any]) -> Any:
+    with np.errstate(all="ignore"):
+        result = fn(*arrays)
+    return tuple(np.asarray(r) for r in result) if isinstance(result, tuple) else np.asarray(result)
+
+
+def _infer_host(*avals: Aval, fn: Callable[..., Any]) -> Any:
+    result = _run_host(*(np.ones(a.shape, a.dtype) for a in avals), fn=fn)
+    made = tuple(Aval(r.shape, str(r.dtype)) for r in (result if isinstance(result, tuple) else (result,)))
+    return made if isinstance(result, tuple) else made[0]
+
+
+_HOST = register(Primitive("host", _infer_host, _run_host))
+
+
 def axes_of(axis: Any, ndim: int, name: str = "axis") -> tuple[int, ...]:
     """`axis` (None for all, an int or several) as distinct positions in [0, ndim); ValueError if out of range."""
     if axis is None:
@@ -78,4 +129,18 @@ def axes_of(axis: Any, ndim: int, name: str = "axis") -> tuple[int, ...]:
     return made
 
 
-__all__ = ["Variable", "axes_of", "cast_to", "common_dtype", "convert", "dtype_of", "op", "tensors"]
+__all__ = [
+    "Value",
+    "Variable",
+    "as_float",
+    "axes_of",
+    "cast_to",
+    "common_dtype",
+    "convert",
+    "dtype_name",
+    "dtype_of",
+    "host",
+    "op",
+    "sizes",
+    "tensors",
+]
