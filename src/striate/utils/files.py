@@ -121,7 +121,7 @@ def expected_hash(file_hash: str | None, algorithm: str = "auto") -> Expected | 
     digest = str(file_hash).strip().lower()
     by_length = HASH_LENGTHS.get(len(digest))
     name = by_length if algorithm == "auto" else algorithm
-    if name not in HASH_LENGTHS.values():
+    if name is None or name not in HASH_LENGTHS.values():
         problem = f"hash_algorithm must be 'auto', 'md5' or 'sha256', received {algorithm!r} for {file_hash!r}"
         raise ValueError(message("get_file", problem, "An MD5 has 32 hexadecimal digits, a SHA-256 has 64"))
     if name != by_length:

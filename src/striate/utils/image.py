@@ -89,7 +89,7 @@ def _width_height(target_size: Sequence[int]) -> tuple[int, int]:
 
 
 def _is_size(n: object) -> bool:
-    return isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= 1
+    return isinstance(n, (int, np.integer)) and not isinstance(n, bool) and bool(n >= 1)
 
 
 def _content(path: object) -> io.BytesIO:
