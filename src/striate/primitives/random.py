@@ -1,0 +1,133 @@
+"""Random numbers from a counter: Threefry-2x32 with 20 rounds (Salmon et al. 2011), so that every engine draws the same.
+
+`random_bits` is the only primitive; what it draws depends on the key and on an element's place alone. The distributions are
+written with primitives on top of it. A key is a uint32 array of two words; never use one key twice.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from striate.ir import Aval
+from striate.primitives.base import Array, Primitive, register
+from striate.primitives.elementwise import add, bitwise_or, bitwise_xor, left_shift, maximum, minimum, mod, mul, right_shift
+from striate.primitives.sort import argsort
+from striate.primitives.special import erfinv
+from striate.primitives.structural import cast, reshape, slice_axis
+
+Shape = tuple[int, ...]
+
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_PARITY = 0x1BD11BDA
+_SPLIT = (0x5B1C7A2D, 0x9E3779B9)  # keeps the keys that a key is split into apart from the numbers drawn with it
+
+
+def _rotated(x: np.ndarray, by: int) -> np.ndarray:
+    return (x << np.uint32(by)) | (x >> np.uint32(32 - by))
+
+
+def threefry(key: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two words for each counter (low, high), all uint32."""
+    words = (key[:1], key[1:], key[:1] ^ key[1:] ^ np.uint32(_PARITY))
+    a, b = low + words[0], high + words[1]
+    for block in range(5):
+        for rotation in _ROTATIONS[block % 2]:
+            a = a + b
+            b = _rotated(b, rotation) ^ a
+        a = a + words[(block + 1) % 3]
+        b = b + words[(block + 2) % 3] + np.uint32(block + 1)
+    return a, b
+
+
+def _infer_bits(key: Aval, *, shape: Shape) -> Aval:
+    if key.shape != (2,) or key.dtype != "uint32":
+        raise ValueError(f"random_bits: a key must be two words of uint32, got {key.dtype} of shape {key.shape}.")
+    return Aval(tuple(shape), "uint32")
+
+
+def _bits(key: np.ndarray, *, shape: Shape) -> np.ndarray:
+    """Element i, counted through the whole array, is word i % 2 of the block with counter i // 2."""
+    count = math.prod(shape)
+    blocks = np.arange((count + 1) // 2, dtype=np.uint64)
+    words = threefry(key, blocks.astype(np.uint32), (blocks >> np.uint64(32)).astype(np.uint32))
+    return np.stack(words, axis=-1).reshape(-1)[:count].reshape(shape)
+
+
+random_bits = register(Primitive("random_bits", _infer_bits, _bits))
+
+
+def fold_in(key: Array, number: int) -> Array:
+    """A new key from a key and an integer."""
+    words = np.asarray([number & 0xFFFFFFFF, (number >> 32) & 0xFFFFFFFF], np.uint32) ^ np.asarray(_SPLIT, np.uint32)
+    return random_bits(bitwise_xor(key, words), shape=(2,))
+
+
+def split(key: Array, count: int) -> Array:
+    """`count` new keys, uint32 (count, 2)."""
+    return random_bits(bitwise_xor(key, np.asarray(_SPLIT, np.uint32)), shape=(count, 2))
+
+
+def _wide_bits(key: Array, shape: Shape) -> Array:
+    """uint64 of `shape`."""
+    words = cast(random_bits(key, shape=(*shape, 2)), dtype="uint64")
+    high, low = (reshape(slice_axis(words, len(shape), i, i + 1), shape=shape) for i in (0, 1))
+    return bitwise_or(left_shift(high, 32), low)
+
+
+def uniform(key: Array, shape: Shape, dtype: str = "float32") -> Array:
+    """Uniform in [0, 1), in steps of the distance between the floats below 1."""
+    if dtype == "float64":
+        return mul(cast(right_shift(_wide_bits(key, shape), 11), dtype=dtype), 2.0**-53)
+    bits = {"float16": 11, "bfloat16": 8}.get(dtype, 24)
+    drawn = mul(cast(right_shift(random_bits(key, shape=shape), 32 - bits), dtype="float32"), 2.0**-bits)
+    return drawn if dtype == "float32" else cast(drawn, dtype=dtype)
+
+
+def _centred(key: Array, shape: Shape, dtype: str) -> Array:
+    """Uniform in (-1, 1), symmetric and never 0, +-1: odd multiples of a power of two, exact in `dtype`."""
+    if dtype == "float64":
+        k, bits = right_shift(_wide_bits(key, shape), 12), 52
+    else:
+        k, bits = right_shift(random_bits(key, shape=shape), 9), 23
+    return add(mul(add(cast(k, dtype=dtype), 0.5), 2.0 ** (1 - bits)), -1)
+
+
+def _through_float32(draw: Any, dtype: str) -> Array:
+    return draw(dtype) if dtype in ("float32", "float64") else cast(draw("float32"), dtype=dtype)
+
+
+def normal(key: Array, shape: Shape, dtype: str = "float32") -> Array:
+    """Standard normal numbers, by the inverse of their distribution function."""
+    return _through_float32(lambda d: mul(erfinv(_centred(key, shape, d)), math.sqrt(2)), dtype)
+
+
+def truncated_normal(key: Array, shape: Shape, dtype: str = "float32", limit: float = 2.0) -> Array:
+    """Standard normal numbers within +-`limit`."""
+    part = math.erf(limit / math.sqrt(2))
+
+    def draw(d: str) -> Array:
+        drawn = mul(erfinv(mul(_centred(key, shape, d), part)), math.sqrt(2))
+        return minimum(maximum(drawn, -limit), limit)
+
+    return _through_float32(draw, dtype)
+
+
+def randint(key: Array, shape: Shape, low: int, high: int, dtype: str = "int32") -> Array:
+    """Integers in [low, high), from 64 bits each (the bias is below span / 2^64); ValueError for an empty range."""
+    if low >= high:
+        raise ValueError(f"randint: the range from {low} to {high} is empty. `minval` must be below `maxval`.")
+    drawn = cast(mod(_wide_bits(key, shape), np.asarray(high - low, np.uint64)), dtype="int64")
+    return cast(add(drawn, low), dtype=dtype)
+
+
+def permutation(key: Array, count: int) -> Array:
+    """The numbers 0 ... count - 1 in random order, int32."""
+    return argsort(_wide_bits(key, (count,)), axis=0)
+
+
+def key_of(seed: int) -> np.ndarray:
+    """The key of an integer seed: its low and its high 32 bits."""
+    return np.asarray([seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF], np.uint32)
