@@ -123,7 +123,7 @@ def _safe_zip(archive: zipfile.ZipFile, path: str) -> Iterator[zipfile.ZipInfo]:
 def _leaves(name: str) -> bool:
     windows = pathlib.PureWindowsPath(name)
     inside = os.path.normpath(name.replace("\\", "/"))
-    return bool(windows.drive or windows.root or os.path.isabs(name)) or inside.split("/")[0] == ".."
+    return bool(windows.drive or windows.root) or inside.split("/")[0] == ".."
 
 
 class _Budget:
