@@ -1,0 +1,87 @@
+// Activation functions on vectors, for the ends of convolutions and products and for elementwise chains.
+#pragma once
+#include <cstdint>
+
+#include "core/activation_list.h"
+#include "core/math.h"
+
+namespace striate {
+namespace STRIATE_ISA_NS {
+
+#define STRIATE_ACTIVATION_ID(name) k_##name,
+enum ActivationId : int { STRIATE_ACTIVATIONS(STRIATE_ACTIVATION_ID) kActivationCount };
+#undef STRIATE_ACTIVATION_ID
+constexpr int kLinear = k_linear, kRelu = k_relu;
+
+struct Activation {
+    int id = kLinear;
+    float p0 = 0, p1 = 0;  // the activation's parameters, in the alphabetical order of their names
+};
+
+inline Activation read_activation(int id, const double* params, int count) {
+    Activation a;
+    a.id = id;
+    if (count > 0) a.p0 = static_cast<float>(params[0]);
+    if (count > 1) a.p1 = static_cast<float>(params[1]);
+    return a;
+}
+
+// max and min that keep a NaN in x.
+inline Vec above(Vec x, Vec low) { return low > x ? low : x; }
+inline Vec below(Vec x, Vec high) { return high < x ? high : x; }
+
+inline Vec vsoftplus(Vec x) { return above(x, Vec{}) + vlog1p(vexp(-vabs(x))); }
+
+template <int Id>
+inline Vec activated(Vec x, const Activation& a) {
+    constexpr float kSeluScale = 1.0507009873554805f, kSeluAlpha = 1.6732632423543772f;
+    if constexpr (Id == k_relu) return above(x, Vec{});
+    if constexpr (Id == k_relu6) return below(above(x, Vec{}), splat(6.0f));
+    if constexpr (Id == k_leaky_relu) return select(x < Vec{}, x * a.p0, x);
+    if constexpr (Id == k_sigmoid) return vsigmoid(x);
+    if constexpr (Id == k_tanh) return vtanh(x);
+    if constexpr (Id == k_silu) return select(x < splat(-88.0f), x * vexp(x), x * vsigmoid(x));
+    if constexpr (Id == k_elu) return select(x < Vec{}, a.p0 * vexpm1(below(x, Vec{})), x);
+    if constexpr (Id == k_selu) return kSeluScale * select(x < Vec{}, kSeluAlpha * vexpm1(below(x, Vec{})), x);
+    if constexpr (Id == k_softplus) return vsoftplus(x);
+    if constexpr (Id == k_softsign) return x / (1.0f + vabs(x));
+    if constexpr (Id == k_gelu) {
+        if (a.p0 != 0.0f) return 0.5f * x * (1.0f + vtanh(0.7978845608028654f * (x + 0.044715f * x * x * x)));
+        return 0.5f * x * (1.0f + verf(x * 0.7071067811865476f));
+    }
+    if constexpr (Id == k_hard_sigmoid) return below(above(x / 6.0f + 0.5f, Vec{}), splat(1.0f));
+    if constexpr (Id == k_hard_silu) return x * below(above(x / 6.0f + 0.5f, Vec{}), splat(1.0f));
+    if constexpr (Id == k_hard_tanh) return below(above(x, splat(-1.0f)), splat(1.0f));
+    if constexpr (Id == k_mish) return x * vtanh(vsoftplus(x));
+    if constexpr (Id == k_log_sigmoid) return -vsoftplus(-x);
+    if constexpr (Id == k_exp) return vexp(x);
+    return x;
+}
+
+template <int Id>
+inline void activate_row(const Activation& a, float* p, std::int64_t n) {
+    std::int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) store(p + i, activated<Id>(load(p + i), a));
+    if (i < n) {
+        float tail[kLanes] = {};
+        std::memcpy(tail, p + i, sizeof(float) * static_cast<std::size_t>(n - i));
+        store(tail, activated<Id>(load(tail), a));
+        std::memcpy(p + i, tail, sizeof(float) * static_cast<std::size_t>(n - i));
+    }
+}
+
+// Applies the activation in place to n values.
+inline void activate(const Activation& a, float* p, std::int64_t n) {
+    switch (a.id) {
+#define STRIATE_ACTIVATION_CASE(name) \
+    case k_##name:                    \
+        return activate_row<k_##name>(a, p, n);
+        STRIATE_ACTIVATIONS(STRIATE_ACTIVATION_CASE)
+#undef STRIATE_ACTIVATION_CASE
+        default:
+            return;
+    }
+}
+
+}  // namespace STRIATE_ISA_NS
+}  // namespace striate

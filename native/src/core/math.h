@@ -1,0 +1,125 @@
+// exp, log and erf on vectors: Cody-Waite range reduction and minimax polynomials, within about 2 ulp. NaN stays NaN.
+#pragma once
+#include "core/simd.h"
+
+namespace striate {
+namespace STRIATE_ISA_NS {
+
+inline Vec select(IVec mask, Vec a, Vec b) { return mask ? a : b; }
+inline Vec to_float(IVec v) { return __builtin_convertvector(v, Vec); }
+inline IVec to_int(Vec v) { return __builtin_convertvector(v, IVec); }
+inline Vec bits_to_float(IVec v) { return reinterpret_cast<Vec>(v); }
+inline IVec float_to_bits(Vec v) { return reinterpret_cast<IVec>(v); }
+inline Vec vabs(Vec x) { return bits_to_float(float_to_bits(x) & 0x7fffffff); }
+
+// Rounds to the nearest whole number; exact for |x| < 2^22, which is all that is asked here.
+inline Vec nearest(Vec x) {
+    const Vec magic = splat(12582912.0f);
+    return (x + magic) - magic;
+}
+
+inline Vec vexp(Vec x) {
+    const Vec hi = splat(88.72284f), lo = splat(-103.97208f);
+    const Vec bounded = select(x > hi, hi, select(x < lo, lo, x));  // a NaN passes both comparisons by
+    const Vec n = nearest(bounded * 1.44269504088896341f);
+    const Vec r = (bounded - n * 0.693359375f) - n * -2.12194440e-4f;
+    Vec p = splat(1.9875691500e-4f);
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    Vec y = p * (r * r) + r + 1.0f;
+    // 2^n in two halves, so that results near the ends of the range neither overflow early nor lose the subnormals.
+    const IVec k = to_int(select(n == n, n, Vec{}));
+    const IVec half = k >> 1;
+    y = y * bits_to_float((half + 127) << 23);
+    y = y * bits_to_float((k - half + 127) << 23);
+    y = select(x > hi, splat(__builtin_inff()), y);
+    return select(x < lo, Vec{}, y);
+}
+
+// exp(x) - 1 without cancellation near zero.
+inline Vec vexpm1(Vec x) {
+    Vec p = splat(1.9875691500e-4f);
+    p = p * x + 1.3981999507e-3f;
+    p = p * x + 8.3334519073e-3f;
+    p = p * x + 4.1665795894e-2f;
+    p = p * x + 1.6666665459e-1f;
+    p = p * x + 5.0000001201e-1f;
+    return select(vabs(x) < 0.34f, p * (x * x) + x, vexp(x) - 1.0f);
+}
+
+inline Vec vlog(Vec x) {
+    const Vec tiny = splat(1.17549435e-38f);
+    const IVec sub = x < tiny;
+    const Vec scaled = select(sub, x * 8388608.0f, x);
+    const IVec bits = float_to_bits(scaled);
+    Vec e = to_float((bits >> 23) - 126) - select(sub, splat(23.0f), Vec{});
+    Vec m = bits_to_float((bits & 0x007fffff) | 0x3f000000);
+    const IVec low = m < 0.707106781186547524f;
+    e = select(low, e - 1.0f, e);
+    m = select(low, m + m, m) - 1.0f;
+    const Vec z = m * m;
+    Vec p = splat(7.0376836292e-2f);
+    p = p * m - 1.1514610310e-1f;
+    p = p * m + 1.1676998740e-1f;
+    p = p * m - 1.2420140846e-1f;
+    p = p * m + 1.4249322787e-1f;
+    p = p * m - 1.6668057665e-1f;
+    p = p * m + 2.0000714765e-1f;
+    p = p * m - 2.4999993993e-1f;
+    p = p * m + 3.3333331174e-1f;
+    Vec y = p * m * z + e * -2.12194440e-4f - 0.5f * z;
+    y = m + y + e * 0.693359375f;
+    y = select(x == splat(__builtin_inff()), x, y);
+    y = select(x == Vec{}, splat(-__builtin_inff()), y);
+    return select(x < Vec{}, splat(__builtin_nanf("")), select(x == x, y, x));
+}
+
+// log(1 + x) without cancellation near zero (Kahan's correction).
+inline Vec vlog1p(Vec x) {
+    const Vec u = x + 1.0f, d = u - 1.0f;
+    const Vec y = vlog(u) * (x / select(d == Vec{}, splat(1.0f), d));
+    return select(d == Vec{}, x, select(u == splat(__builtin_inff()), u, y));
+}
+
+inline Vec vtanh(Vec x) {
+    const Vec a = vabs(x);
+    const Vec t = vexpm1(a * -2.0f);
+    const Vec y = -t / (t + 2.0f);
+    return select(x == x, bits_to_float(float_to_bits(y) | (float_to_bits(x) & int(0x80000000))), x);
+}
+
+inline Vec vsigmoid(Vec x) { return 1.0f / (1.0f + vexp(-x)); }
+
+// erf: a Taylor-like polynomial below 1, 1 - exp(-x^2) P(t) above (Abramowitz & Stegun 7.1.26 has the form).
+inline Vec verf(Vec x) {
+    const Vec a = vabs(x), z = x * x;
+    Vec p = splat(-1.40829063e-5f);
+    p = p * z + 1.02628524e-4f;
+    p = p * z - 8.33440793e-4f;
+    p = p * z + 5.21909586e-3f;
+    p = p * z - 2.68648300e-2f;
+    p = p * z + 1.12837904e-1f;
+    p = p * z - 3.76126384e-1f;
+    p = p * z + 1.12837917f;
+    const Vec small = p * x;
+    const Vec t = 1.0f / (1.0f + 0.5f * a);
+    Vec q = splat(0.17087277f);
+    q = q * t - 0.82215223f;
+    q = q * t + 1.48851587f;
+    q = q * t - 1.13520398f;
+    q = q * t + 0.27886807f;
+    q = q * t - 0.18628806f;
+    q = q * t + 0.09678418f;
+    q = q * t + 0.37409196f;
+    q = q * t + 1.00002368f;
+    q = q * t - 1.26551223f;
+    const Vec big = 1.0f - t * vexp(q - z);
+    const Vec signed_big = bits_to_float(float_to_bits(big) | (float_to_bits(x) & int(0x80000000)));
+    return select(a < 1.0f, small, select(x == x, signed_big, x));
+}
+
+}  // namespace STRIATE_ISA_NS
+}  // namespace striate
