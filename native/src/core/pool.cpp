@@ -5,8 +5,8 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <memory>
 #include <mutex>
+#include <new>
 #include <thread>
 #include <vector>
 
@@ -15,8 +15,8 @@
 namespace striate {
 namespace {
 
-// How long an idle worker looks for more work before it sleeps: long enough to bridge the gap between two steps of a plan,
-// short enough to be no burden for others.
+// How long an idle thread looks for more work before it sleeps: long enough to bridge the gap between two steps of a
+// plan, short enough to be no burden for others.
 constexpr auto kSpin = std::chrono::microseconds(40);
 
 inline void relax() {
@@ -27,13 +27,37 @@ inline void relax() {
 #endif
 }
 
-struct Job {
-    ThreadPool::Body body = nullptr;
-    void* context = nullptr;
-    std::int64_t count = 0;
-    std::atomic<std::int64_t> next{0};
+// Waits, briefly spinning, then asleep, until `ready()`. Who makes it true calls `wake`.
+class Gate {
+public:
+    template <class Ready>
+    void await(Ready ready) {
+        const auto until = std::chrono::steady_clock::now() + kSpin;
+        while (!ready()) {
+            for (int i = 0; i < 16; ++i) relax();
+            if (std::chrono::steady_clock::now() < until) continue;
+            std::unique_lock<std::mutex> lock(mutex_);
+            asleep_.fetch_add(1);
+            wake_.wait(lock, ready);
+            asleep_.fetch_sub(1);
+        }
+    }
+
+    void wake() {
+        if (asleep_.load() == 0) return;
+        // Who has counted itself as asleep but does not yet wait holds the mutex: after this it does wait.
+        { std::lock_guard<std::mutex> lock(mutex_); }
+        wake_.notify_all();
+    }
+
+private:
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    std::atomic<int> asleep_{0};
 };
 
+// One job at a time has the workers. `state_` counts the workers inside the job (low bits), says whether it is open for
+// more of them, and numbers the jobs (high bits): a caller never waits for a worker that did not come.
 class Pool final : public ThreadPool {
 public:
     explicit Pool(int threads) : threads_(threads) {
@@ -41,134 +65,115 @@ public:
     }
 
     ~Pool() override {
-        {
-            std::lock_guard<std::mutex> lock(mutex_);
-            stop_ = true;
-            ticket_.fetch_add(1);
-        }
-        wake_.notify_all();
+        stop_.store(true);
+        idle_.wake();
         for (auto& worker : workers_) worker.join();
     }
 
     int threads() const override { return threads_; }
 
     void run(std::int64_t count, Body body, void* context, bool parallel) override {
-        // One job at a time has the workers; a second caller, or one from inside a job, does its work alone.
-        if (!parallel || count <= 1 || threads_ == 1 || !busy_.try_lock()) {
+        // A second caller, or one from inside a job, does its work alone.
+        if (!parallel || count <= 1 || threads_ == 1 || busy_.exchange(true, std::memory_order_acquire)) {
             for (std::int64_t i = 0; i < count; ++i) body(context, i, 0);
             return;
         }
-        std::lock_guard<std::mutex> busy(busy_, std::adopt_lock);
-        job_.body = body;
-        job_.context = context;
-        job_.count = count;
-        job_.next.store(0, std::memory_order_relaxed);
-        open_.store(threads_ - 1, std::memory_order_relaxed);
-        {
-            std::lock_guard<std::mutex> lock(mutex_);
-            ticket_.fetch_add(1, std::memory_order_release);
-        }
-        if (asleep_.load(std::memory_order_acquire) > 0) wake_.notify_all();
+        body_ = body;
+        context_ = context;
+        count_ = count;
+        next_.store(0, std::memory_order_relaxed);
+        state_.fetch_add(kJob + kOpen);
+        idle_.wake();
         take(0);
-        finish();
+        state_.fetch_sub(kOpen);
+        done_.await([this] { return (state_.load() & kInside) == 0; });
+        busy_.store(false, std::memory_order_release);
     }
 
 private:
+    static constexpr std::uint64_t kInside = 0xffff, kOpen = 0x10000, kJob = 0x20000;
+
     void take(int thread) {
         for (;;) {
-            const std::int64_t i = job_.next.fetch_add(1, std::memory_order_relaxed);
-            if (i >= job_.count) return;
-            job_.body(job_.context, i, thread);
-        }
-    }
-
-    // Waits until every worker has left the job, briefly spinning, then asleep.
-    void finish() {
-        const auto until = std::chrono::steady_clock::now() + kSpin;
-        while (open_.load(std::memory_order_acquire) > 0) {
-            if (std::chrono::steady_clock::now() > until) {
-                std::unique_lock<std::mutex> lock(mutex_);
-                done_.wait(lock, [this] { return open_.load(std::memory_order_acquire) == 0; });
-                return;
-            }
-            relax();
+            const std::int64_t i = next_.fetch_add(1, std::memory_order_relaxed);
+            if (i >= count_) return;
+            body_(context_, i, thread);
         }
     }
 
     void work(int thread) {
         FlushDenormals flush;
-        std::int64_t seen = 0;
-        for (;;) {
-            await(seen);
-            seen = ticket_.load(std::memory_order_acquire);
-            if (stop_) return;
-            take(thread);
-            if (open_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-                std::lock_guard<std::mutex> lock(mutex_);
-                done_.notify_all();
+        std::uint64_t seen = 0;
+        while (!stop_.load()) {
+            idle_.await([&] { return stop_.load() || is_new(state_.load(), seen); });
+            std::uint64_t state = state_.load();
+            while (is_new(state, seen)) {
+                if (!state_.compare_exchange_weak(state, state + 1)) continue;
+                seen = state / kJob;
+                take(thread);
+                if (((state_.fetch_sub(1) - 1) & (kInside | kOpen)) == 0) done_.wake();
+                break;
             }
         }
     }
 
-    void await(std::int64_t seen) {
-        const auto until = std::chrono::steady_clock::now() + kSpin;
-        while (ticket_.load(std::memory_order_acquire) == seen) {
-            if (std::chrono::steady_clock::now() > until) {
-                std::unique_lock<std::mutex> lock(mutex_);
-                asleep_.fetch_add(1);
-                wake_.wait(lock, [this, seen] { return ticket_.load(std::memory_order_acquire) != seen; });
-                asleep_.fetch_sub(1);
-                return;
-            }
-            relax();
-        }
-    }
+    static bool is_new(std::uint64_t state, std::uint64_t seen) { return (state & kOpen) && state / kJob != seen; }
 
     const int threads_;
     std::vector<std::thread> workers_;
-    Job job_;
-    std::mutex busy_;
-    std::mutex mutex_;
-    std::condition_variable wake_, done_;
-    std::atomic<std::int64_t> ticket_{0};
-    std::atomic<int> open_{0}, asleep_{0};
-    bool stop_ = false;
+    Body body_ = nullptr;
+    void* context_ = nullptr;
+    std::int64_t count_ = 0;
+    alignas(64) std::atomic<std::int64_t> next_{0};
+    alignas(64) std::atomic<std::uint64_t> state_{0};
+    std::atomic<bool> busy_{false}, stop_{false};
+    Gate idle_, done_;
 };
 
-std::mutex g_mutex;
-std::shared_ptr<Pool> g_pool;
-int g_threads = 1;
+// Never destroyed: at the end of the process threads may still be at work.
+struct Shared {
+    std::mutex mutex;
+    std::shared_ptr<Pool> pool;
+    int threads = 1;
+};
 
-// The child of a fork has none of the parent's threads: its pool is left behind (its threads can't be joined) and made anew.
+Shared& shared() {
+    static Shared* made = new Shared;
+    return *made;
+}
+
+// The child of a fork has none of the parent's threads, and its locks may be held by nobody: the pool is left behind, as
+// its threads can't be joined, and made anew on first use.
 void in_child() {
-    new std::shared_ptr<Pool>(g_pool);  // never destroyed: its destructor would wait for threads that are not there
-    g_pool.reset();
-    new (&g_mutex) std::mutex();
+    Shared& s = shared();
+    new (&s.mutex) std::mutex;
+    new std::shared_ptr<Pool>(std::move(s.pool));
+    s.pool.reset();
 }
 
 }  // namespace
 
 std::shared_ptr<ThreadPool> pool() {
-    std::lock_guard<std::mutex> lock(g_mutex);
-    if (!g_pool) {
-        static const int registered = pthread_atfork(nullptr, nullptr, in_child);
-        (void)registered;
-        g_pool = std::make_shared<Pool>(g_threads);
-    }
-    return g_pool;
+    static const int registered = pthread_atfork(nullptr, nullptr, in_child);
+    (void)registered;
+    Shared& s = shared();
+    std::lock_guard<std::mutex> lock(s.mutex);
+    if (!s.pool) s.pool = std::make_shared<Pool>(s.threads);
+    return s.pool;
 }
 
 void set_threads(int count) {
-    std::shared_ptr<Pool> old;  // its threads end when the last run that holds it has ended
-    std::lock_guard<std::mutex> lock(g_mutex);
-    if (count == g_threads) return;
-    g_threads = count;
-    old.swap(g_pool);
+    std::shared_ptr<Pool> old;  // joined outside the lock, by whoever lets go of it last
+    Shared& s = shared();
+    std::lock_guard<std::mutex> lock(s.mutex);
+    if (count == s.threads) return;
+    s.threads = count;
+    old.swap(s.pool);
 }
 
 int get_threads() {
-    std::lock_guard<std::mutex> lock(g_mutex);
-    return g_threads;
+    std::lock_guard<std::mutex> lock(shared().mutex);
+    return shared().threads;
 }
 
 }  // namespace striate

@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include "kernels/tables.h"
+#include "striate_isas.h"  // made by the build: the instruction sets that were compiled
 
 namespace striate {
 
