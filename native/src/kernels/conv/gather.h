@@ -191,6 +191,45 @@ inline Cut cut_phase(const Gather& g, const Phase& phase) {
     return c;
 }
 
+// Convolutions over more than the caches hold. The next tile stands right after this one: its newest source line and its
+// target are fetched meanwhile. With one run (1x1) that is as much as the tile itself reads, so it is spread over the
+// multiplications: the source while the first panel is multiplied, the target while the others are.
+class FetchAhead {
+public:
+    FetchAhead(const Gather& g, const Phase& phase, const TileArgs& t, int rows, int64_t panels) : panels_(panels) {
+        constexpr int64_t kCachedFloats = 2 << 10;
+        const int64_t spread = phase.pixels(g.batch) * (g.source_channels + g.target_channels);
+        if (t.runs.count == 0 || spread < kCachedFloats) return;
+        const int64_t step = phase.axis[2].source_step * g.source_channels;
+        source_ = t.runs.rows[(t.runs.count - 1) * kRows + rows - 1] + step;
+        source_floats_ = rows * step;
+        target_ = t.out[rows - 1] + phase.axis[2].step * g.target_channels;
+        target_floats_ = rows * phase.axis[2].step * g.target_channels;
+        if (t.runs.count == 1) {
+            slots_ = t.runs.length;
+        } else {
+            for (int64_t i = 0; i < source_floats_; i += 16) __builtin_prefetch(source_ + i, 0, 2);
+            for (int64_t i = 0; i < target_floats_; i += 16) __builtin_prefetch(target_ + i, 1, 2);
+        }
+    }
+
+    void aim(TileArgs& t, int64_t panel) const {
+        if (slots_ == 0) return;
+        if (panel == 0) return set(t, source_, source_floats_);
+        const int64_t share = target_floats_ / (panels_ - 1);
+        set(t, target_ + (panel - 1) * share, share);
+    }
+
+private:
+    void set(TileArgs& t, const float* from, int64_t floats) const {
+        t.ahead = reinterpret_cast<const char*>(from);
+        t.ahead_step = floats * static_cast<int64_t>(sizeof(float)) / slots_;
+    }
+
+    int64_t panels_, slots_ = 0, source_floats_ = 0, target_floats_ = 0;
+    const float *source_ = nullptr, *target_ = nullptr;
+};
+
 inline void gather_item(const Gather& g, const Phase& phase, const Cut& cut, int64_t item, TableBuilder& table) {
     const int64_t per_group = g.panels_per_group(), panels = g.groups * per_group;
     const int64_t mi = item % cut.m, ni = item / cut.m;
@@ -203,9 +242,11 @@ inline void gather_item(const Gather& g, const Phase& phase, const Cut& cut, int
         t.runs = table.build(phase, first, rows);
         t.out = table.out();
         t.ldb = kPanel;
+        const FetchAhead ahead(g, phase, t, rows, panel1 - panel0);
         for (int64_t p = panel0; p < panel1; ++p) {
             const int64_t group = p / per_group, column = p % per_group * kPanel;
             t.panel = g.panels + p * g.panel_size();
+            ahead.aim(t, p - panel0);
             t.a_offset = group * g.depth;
             t.col = group * g.width + column;
             panel_tile(t, rows, static_cast<int>(std::min<int64_t>(kPanel, g.width - column)), g.finish);

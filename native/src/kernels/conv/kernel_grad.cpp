@@ -25,7 +25,9 @@ struct GradTile {
     int64_t count, x_step;
     int64_t x_offset;  // first channel
     int64_t column;    // in the panel
-    float* sums;       // [R][kPanel], added to
+    float* sums;       // [R][sum_step]: set by the first part, added to by the others
+    int64_t sum_step;
+    bool add;
 };
 
 template <int R, int NV>
@@ -52,8 +54,8 @@ __attribute__((noinline)) void grad_tile(const GradTile& t) {
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 2
         for (int v = 0; v < NV; ++v) {
-            float* p = to + r * kPanel + v * kLanes;
-            store(p, load(p) + acc[r][v]);
+            float* p = to + r * t.sum_step + v * kLanes;
+            store(p, t.add ? load(p) + acc[r][v] : acc[r][v]);
         }
 }
 
@@ -73,24 +75,30 @@ GradFn grad_for(int rows, int vectors) {
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // How the gradient is cut into items; from the shape alone. An item sums the parts of one segment of the pixels, for one
-// block of channels and one panel of output channels.
+// block of channels and one block of panels (of one group) of output channels.
 struct GradCut {
-    int64_t pixels, parts, segments, blocks, panels, rows;
+    int64_t pixels, parts, segments, blocks, panels, per_group, panel_blocks, rows;
     bool gather;
+    bool in_place;  // sums stand in dw itself
 
     explicit GradCut(const Conv& c) {
-        constexpr int64_t kItems = 32;
+        constexpr int64_t kItems = 32, kCacheFloats = 256 * 1024 / 4;
         gather = c.group_in() < kGatherChannels;
         pixels = c.batch * c.y_pixels();
         parts = std::max<int64_t>(ceil_div(pixels, kPartPixels), 1);
-        panels = c.groups * ceil_div(c.group_out(), kPanel);
+        per_group = ceil_div(c.group_out(), kPanel);
+        panels = c.groups * per_group;
         rows = c.taps() * c.group_in();
-        blocks = gather ? 1 : std::clamp<int64_t>(kItems / std::max<int64_t>(panels, 1), 1, ceil_div(c.group_in(), 4 * kRows));
-        segments = std::clamp<int64_t>(kItems / std::max<int64_t>(panels * blocks, 1), 1, parts);
+        const int64_t together = std::clamp<int64_t>(kCacheFloats / std::max<int64_t>(panel_floats(), 1), 1, 8);
+        panel_blocks = ceil_div(per_group, together);
+        const int64_t all = std::max<int64_t>(c.groups * panel_blocks, 1);
+        blocks = gather ? 1 : std::clamp<int64_t>(kItems / all, 1, std::max<int64_t>(c.group_in() / (8 * kRows), 1));
+        segments = std::clamp<int64_t>(kItems / (all * blocks), 1, parts);
+        in_place = segments == 1 && c.group_out() % kPanel == 0;
     }
     int64_t panel_floats() const { return rows * kPanel; }
     int64_t segment_floats() const { return panels * panel_floats(); }
-    std::size_t sum_bytes() const { return round64(sizeof(float) * segments * segment_floats()); }
+    std::size_t sum_bytes() const { return in_place ? 0 : round64(sizeof(float) * segments * segment_floats()); }
     std::size_t dy_bytes() const { return sizeof(float) * kPartPixels * kPanel; }
     std::size_t x_bytes() const { return gather ? round64(sizeof(float) * kPartPixels * rows) : 0; }
     std::size_t thread_bytes() const { return dy_bytes() + x_bytes() + round64(sizeof(Stretch) * kPartPixels); }
@@ -102,7 +110,7 @@ private:
 class KernelGrad {
 public:
     KernelGrad(const Conv& c, const GradCut& cut, const Step& s, int thread)
-        : c_(c), cut_(cut), x_(s.in[0].f32()), dy_(s.in[1].f32()) {
+        : c_(c), cut_(cut), x_(s.in[0].f32()), dy_(s.in[1].f32()), dw_(s.out[0].f32()) {
         char* base = static_cast<char*>(s.scratch);
         sums_ = reinterpret_cast<float*>(base);
         char* own = base + cut.sum_bytes() + cut.thread_bytes() * thread;
@@ -112,33 +120,40 @@ public:
     }
 
     void item(int64_t index) {
-        const int64_t block = index % cut_.blocks, panel = index / cut_.blocks % cut_.panels;
-        const int64_t segment = index / cut_.blocks / cut_.panels, per_group = cut_.panels / c_.groups;
-        group_ = panel / per_group;
-        first_out_ = group_ * c_.group_out() + panel % per_group * kPanel;
-        columns_ = static_cast<int>(std::min<int64_t>(kPanel, c_.group_out() - panel % per_group * kPanel));
-        to_ = sums_ + segment * cut_.segment_floats() + panel * cut_.panel_floats();
+        const int64_t block = index % cut_.blocks, panels = index / cut_.blocks % (c_.groups * cut_.panel_blocks);
+        const int64_t segment = index / cut_.blocks / (c_.groups * cut_.panel_blocks);
+        group_ = panels / cut_.panel_blocks;
+        const int64_t begin = cut_.per_group * (panels % cut_.panel_blocks) / cut_.panel_blocks;
+        const int64_t end = cut_.per_group * (panels % cut_.panel_blocks + 1) / cut_.panel_blocks;
         const int64_t channels = cut_.gather ? cut_.rows : c_.group_in();
-        const int64_t lo = channels * block / cut_.blocks, hi = channels * (block + 1) / cut_.blocks;
-        for (int64_t row = 0; row < (cut_.gather ? 1 : c_.taps()); ++row)
-            std::fill(to_ + (row * channels + lo) * kPanel, to_ + (row * channels + hi) * kPanel, 0.0f);
-        for (int64_t p = cut_.parts * segment / cut_.segments; p < cut_.parts * (segment + 1) / cut_.segments; ++p)
-            part(p, lo, hi);
+        lo_ = channels * block / cut_.blocks;
+        hi_ = channels * (block + 1) / cut_.blocks;
+        segment_ = segment;
+        first_part_ = cut_.parts * segment / cut_.segments;
+        for (int64_t p = first_part_; p < cut_.parts * (segment + 1) / cut_.segments; ++p) {
+            pixel0_ = p * kPartPixels;
+            pixel1_ = std::min(pixel0_ + kPartPixels, cut_.pixels);
+            if (cut_.gather) gather_rows();
+            for (int64_t panel = begin; panel < end; ++panel) part(panel);
+        }
     }
 
 private:
-    void part(int64_t p, int64_t lo, int64_t hi) {
-        pixel0_ = p * kPartPixels;
-        pixel1_ = std::min(pixel0_ + kPartPixels, cut_.pixels);
+    void part(int64_t panel) {
+        first_out_ = group_ * c_.group_out() + panel * kPanel;
+        columns_ = static_cast<int>(std::min<int64_t>(kPanel, c_.group_out() - panel * kPanel));
+        to_ = cut_.in_place ? dw_ + first_out_
+                            : sums_ + segment_ * cut_.segment_floats() + (group_ * cut_.per_group + panel) * cut_.panel_floats();
+        sum_step_ = cut_.in_place ? c_.cout : kPanel;
+        const bool first = pixel0_ == first_part_ * kPartPixels;
         pack_dy();
         if (cut_.gather) {
-            gather_rows();
             stretches_[0] = {x_rows_, dy_panel_, pixel1_ - pixel0_};
-            return tiles(1, cut_.rows, 0, lo, hi, 0);
+            return tiles(1, cut_.rows, 0, 0, !first);
         }
         for (int64_t tap = 0; tap < c_.taps(); ++tap) {
             const int64_t count = find_stretches(tap);
-            if (count) tiles(count, c_.stride[2] * c_.cin, group_ * c_.group_in(), lo, hi, tap * c_.group_in());
+            if (count || first) tiles(count, c_.stride[2] * c_.cin, group_ * c_.group_in(), tap * c_.group_in(), !first);
         }
     }
 
@@ -199,22 +214,32 @@ private:
     }
 
     void gather_pixel(const float* line, int64_t j, int64_t depth, float* to) const {
-        for (int64_t kw = 0; kw < c_.kernel[2]; ++kw, to += depth) {
-            const int64_t at = j * c_.stride[2] - c_.lo[2] + kw * c_.dilation[2];
-            const bool inside = line && at >= 0 && at < c_.x[2];
-            const float* from = inside ? line + at * c_.cin + group_ * depth : nullptr;
-            for (int64_t i = 0; i < depth; ++i) to[i] = inside ? from[i] : 0.0f;
+        const int64_t start = j * c_.stride[2] - c_.lo[2], span = c_.kernel[2];
+        const bool one_run = c_.dilation[2] == 1 && c_.groups == 1;
+        if (line && one_run && start >= 0 && start + span <= c_.x[2]) return copy(line + start * depth, span * depth, to);
+        for (int64_t kw = 0; kw < span; ++kw, to += depth) {
+            const int64_t at = start + kw * c_.dilation[2];
+            if (line && at >= 0 && at < c_.x[2])
+                copy(line + at * c_.cin + group_ * depth, depth, to);
+            else
+                std::fill(to, to + depth, 0.0f);
         }
     }
 
-    // Adds the channels [lo, hi) of one tap, whose first row of sums is `row`.
-    void tiles(int64_t count, int64_t x_step, int64_t x_offset, int64_t lo, int64_t hi, int64_t row) {
-        const int64_t n = ceil_div(hi - lo, kRows);
-        GradTile t = {stretches_, count, x_step, 0, 0, nullptr};
+    static void copy(const float* from, int64_t n, float* to) {  // short: a call of memcpy costs more than the loop
+        int64_t i = 0;
+        for (; i + 4 <= n; i += 4) __builtin_memcpy(to + i, from + i, 16);
+        for (; i < n; ++i) to[i] = from[i];
+    }
+
+    // The channels [lo, hi) of one tap, whose first row of sums is `row`: set, or added to.
+    void tiles(int64_t count, int64_t x_step, int64_t x_offset, int64_t row, bool add) {
+        const int64_t n = ceil_div(hi_ - lo_, kRows);
+        GradTile t = {stretches_, count, x_step, 0, 0, nullptr, sum_step_, add};
         for (int64_t i = 0; i < n; ++i) {
-            const int64_t first = lo + (hi - lo) * i / n, rows = lo + (hi - lo) * (i + 1) / n - first;
+            const int64_t first = lo_ + (hi_ - lo_) * i / n, rows = lo_ + (hi_ - lo_) * (i + 1) / n - first;
             t.x_offset = x_offset + first;
-            t.sums = to_ + (row + first) * kPanel;
+            t.sums = to_ + (row + first) * sum_step_;
             for (int column = 0; column < columns_; column += kTileCols) {
                 t.column = column;
                 grad_for(static_cast<int>(rows), columns_ - column > kLanes ? 2 : 1)(t);
@@ -225,17 +250,16 @@ private:
     const Conv& c_;
     const GradCut& cut_;
     const float *x_, *dy_;
-    float *sums_, *dy_panel_, *x_rows_, *to_ = nullptr;
+    float *dw_, *sums_, *dy_panel_, *x_rows_, *to_ = nullptr;
     Stretch* stretches_;
-    int64_t group_ = 0, first_out_ = 0, pixel0_ = 0, pixel1_ = 0;
+    int64_t group_ = 0, first_out_ = 0, sum_step_ = 0, first_part_ = 0, segment_ = 0, lo_ = 0, hi_ = 0, pixel0_ = 0, pixel1_ = 0;
     int columns_ = 0;
 };
 
 // dw row [tap][channel] of every group: the segments' sums, in order.
 void collect(const Conv& c, const GradCut& cut, const float* sums, int64_t row, float* dw) {
-    const int64_t per_group = cut.panels / c.groups;
     for (int64_t panel = 0; panel < cut.panels; ++panel) {
-        const int64_t group = panel / per_group, first = panel % per_group * kPanel;
+        const int64_t group = panel / cut.per_group, first = panel % cut.per_group * kPanel;
         const int64_t columns = std::min<int64_t>(kPanel, c.group_out() - first);
         float* to = dw + row * c.cout + group * c.group_out() + first;
         const float* from = sums + panel * cut.panel_floats() + row * kPanel;
@@ -253,9 +277,10 @@ void conv_kernel_grad(const Step& s) {
     const Conv c = read_conv(s, s.in[0], s.in[1]);
     const GradCut cut(c);
     const bool large = c.work() > 1 << 19;
-    parallel_for(*s.pool, cut.segments * cut.panels * cut.blocks, large, [&](int64_t i, int thread) {
+    parallel_for(*s.pool, cut.segments * c.groups * cut.panel_blocks * cut.blocks, large, [&](int64_t i, int thread) {
         KernelGrad(c, cut, s, thread).item(i);
     });
+    if (cut.in_place) return;
     constexpr int64_t kRowsTogether = 64;
     parallel_for(*s.pool, ceil_div(cut.rows, kRowsTogether), dw.size() > 1 << 17, [&](int64_t i, int) {
         const int64_t end = std::min((i + 1) * kRowsTogether, cut.rows);

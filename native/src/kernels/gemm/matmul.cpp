@@ -76,27 +76,33 @@ public:
         panels_ = a_copy_ + copy_floats(p);
     }
 
+    // Panels that stay in the cache side by side, so that a row of a is read once for all of them.
+    static int64_t together(const Product& p) {
+        constexpr int64_t kCacheFloats = 512 * 1024 / 4, kMost = 8;
+        return std::clamp<int64_t>(kCacheFloats / std::max<int64_t>(p.k * kPanel, 1), 1, kMost);
+    }
     static std::size_t copy_floats(const Product& p) {
         return p.transpose_a ? round_up(sizeof(float) * p.batch_a * p.m * p.k) / sizeof(float) : 0;
     }
     static std::size_t scratch(const Product& p, int threads) {
-        return sizeof(float) * (copy_floats(p) + static_cast<std::size_t>(threads) * p.k * kPanel) + 64;
+        return sizeof(float) * (copy_floats(p) + static_cast<std::size_t>(threads) * together(p) * p.k * kPanel) + 64;
     }
 
     void run() {
         if (p_.transpose_a) transpose_a();
         if (p_.transpose_b && p_.m <= 2) return rows_times_rows();
-        constexpr int64_t kItems = 64, kMinTiles = 8;
+        constexpr int64_t kItems = 24, kMinTiles = 8;
         int64_t columns = 0;
         if (p_.m == 1 && !p_.transpose_b) columns = p_.n / (kWide * kLanes);
         if (columns) wide_rows(columns);
         first_panel_ = columns * kWide * kLanes / kPanel;
         const int64_t panels = p_.panels() - first_panel_;
-        if (!panels) return;
-        const int64_t cut = std::clamp<int64_t>(kItems / std::max<int64_t>(panels * p_.batch, 1), 1,
-                                                std::max<int64_t>(p_.tiles() / kMinTiles, 1));
-        parallel_for(*s_.pool, p_.batch * panels * cut, large(), [&](int64_t i, int thread) {
-            item(i / cut / panels, first_panel_ + i / cut % panels, i % cut, cut, thread);
+        const int64_t blocks = (panels + together(p_) - 1) / together(p_), items = std::max<int64_t>(blocks * p_.batch, 1);
+        const int64_t most = std::max<int64_t>(p_.tiles() / kMinTiles, 1), cut = std::clamp<int64_t>(kItems / items, 1, most);
+        parallel_for(*s_.pool, p_.batch * blocks * cut, large(), [&](int64_t i, int thread) {
+            const int64_t block = i / cut % blocks;
+            const int64_t begin = panels * block / blocks, end = panels * (block + 1) / blocks;
+            item(i / cut / blocks, first_panel_ + begin, first_panel_ + end, i % cut, cut, thread);
         });
     }
 
@@ -150,26 +156,25 @@ private:
         });
     }
 
-    // Block `part` of `cut` of the rows, one panel of columns.
-    void item(int64_t batch, int64_t panel, int64_t part, int64_t cut, int thread) {
-        const int64_t col = panel * kPanel;
-        const int columns = static_cast<int>(std::min<int64_t>(kPanel, p_.n - col));
-        TileArgs t;
-        t.ldb = kPanel;
-        t.panel = panels_ + static_cast<int64_t>(thread) * p_.k * kPanel;
-        if (p_.m <= kRows && !p_.transpose_b && columns == kPanel) {
-            t.panel = b(batch) + col;  // read once: packing would cost as much as the product
-            t.ldb = p_.n;
-        } else {
-            const int64_t k_stride = p_.transpose_b ? 1 : p_.n, column_stride = p_.transpose_b ? p_.k : 1;
-            pack_panel(b(batch) + col * column_stride, k_stride, column_stride, p_.k, columns, const_cast<float*>(t.panel));
-        }
-        t.a_offset = 0;
-        t.col = col;
-        for (int64_t i = p_.tiles() * part / cut; i < p_.tiles() * (part + 1) / cut; ++i) one_tile(batch, i, t, columns);
+    // Block `part` of `cut` of the rows, panels [begin, end).
+    void item(int64_t batch, int64_t begin, int64_t end, int64_t part, int64_t cut, int thread) {
+        float* packed = panels_ + static_cast<int64_t>(thread) * together(p_) * p_.k * kPanel;
+        for (int64_t panel = begin; panel < end; ++panel)
+            if (!direct(panel)) pack(batch, panel, packed + (panel - begin) * p_.k * kPanel);
+        for (int64_t i = p_.tiles() * part / cut; i < p_.tiles() * (part + 1) / cut; ++i)
+            one_tile(batch, i, begin, end, packed);
     }
 
-    void one_tile(int64_t batch, int64_t tile, TileArgs t, int columns) {
+    int columns(int64_t panel) const { return static_cast<int>(std::min<int64_t>(kPanel, p_.n - panel * kPanel)); }
+    // Few rows: the panel is read once, and packing it would cost as much as the product.
+    bool direct(int64_t panel) const { return p_.m <= kRows && !p_.transpose_b && columns(panel) == kPanel; }
+
+    void pack(int64_t batch, int64_t panel, float* to) const {
+        const int64_t k_stride = p_.transpose_b ? 1 : p_.n, column_stride = p_.transpose_b ? p_.k : 1;
+        pack_panel(b(batch) + panel * kPanel * column_stride, k_stride, column_stride, p_.k, columns(panel), to);
+    }
+
+    void one_tile(int64_t batch, int64_t tile, int64_t begin, int64_t end, const float* packed) {
         const int64_t first = p_.m * tile / p_.tiles(), last = p_.m * (tile + 1) / p_.tiles(), zero = 0;
         const float* rows[kRows];
         float* out[kRows];
@@ -177,9 +182,15 @@ private:
             rows[r - first] = a(batch) + r * p_.k;
             out[r - first] = p_.out + (batch * p_.m + r) * p_.n;
         }
+        TileArgs t;
         t.runs = {rows, &zero, 1, p_.k};
         t.out = out;
-        panel_tile(t, static_cast<int>(last - first), columns, p_.finish);
+        for (int64_t panel = begin; panel < end; ++panel) {
+            t.panel = direct(panel) ? b(batch) + panel * kPanel : packed + (panel - begin) * p_.k * kPanel;
+            t.ldb = direct(panel) ? p_.n : kPanel;
+            t.col = panel * kPanel;
+            panel_tile(t, static_cast<int>(last - first), columns(panel), p_.finish);
+        }
     }
 
     const Product& p_;
