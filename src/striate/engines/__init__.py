@@ -1,6 +1,12 @@
 """Engines answer one question: `compile(graph) -> executable`. `reference` interprets with NumPy; `native` is the default."""
 
-from striate.engines import reference  # noqa: F401 - registers itself; the last engine registered is the default
-from striate.engines.base import Engine, Executable, current, get, register, use
+from striate.engines.base import Engine, Executable, current, get, register, set_current, use
+from striate.engines.native import NativeEngine
+from striate.engines.reference import ReferenceEngine
 
-__all__ = ["Engine", "Executable", "current", "get", "register", "use"]
+__all__ = ["Engine", "Executable", "current", "get", "register", "set_current", "use"]
+
+register(ReferenceEngine())
+register(ReferenceEngine("float64", precision="float64"))
+register(NativeEngine())
+set_current("native")

@@ -40,9 +40,8 @@ _CURRENT: list[Engine] = []
 
 
 def register(engine: Engine) -> None:
-    """Makes `engine` known by its name; the last registered one is the default."""
+    """Makes `engine` known by its name."""
     _ENGINES[engine.name] = engine
-    _set(engine)
 
 
 def get(name: str) -> Engine:
@@ -55,6 +54,11 @@ def get(name: str) -> Engine:
 def current() -> Engine:
     """The engine that new computations run on."""
     return _CURRENT[0]
+
+
+def set_current(name: str) -> None:
+    """Makes the engine called `name` the current one of the process."""
+    _set(get(name))
 
 
 def _set(engine: Engine) -> None:

@@ -12,7 +12,6 @@ import numpy as np
 
 from striate import kernels
 from striate.core import dtypes
-from striate.engines.base import register
 from striate.ir import Graph
 from striate.passes.pipeline import optimize
 from striate.plan import Operand, Place, Plan, Step, build
@@ -124,7 +123,7 @@ class _NumpyStep:
         if operand.slot in arrays:
             return arrays[operand.slot].reshape(operand.shape)
         buffer = self.buffers[operand.slot]
-        raw = memory.view[buffer.index : buffer.index + buffer.nbytes]
+        raw = memory.view()[buffer.index : buffer.index + buffer.nbytes]
         return raw.view(dtypes.as_numpy(operand.dtype)).reshape(operand.shape)
 
 
@@ -189,5 +188,3 @@ def _single_graph(primitive: Primitive, inputs: Sequence[np.ndarray], params: di
     outputs = builder.add(primitive.name, values, params, avals)
     return verify(builder.graph(outputs), infer_node)
 
-
-register(NativeEngine())

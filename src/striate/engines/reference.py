@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from striate.engines.base import register
 from striate.ir import Graph, Node, Value
 from striate.passes.precision import in_float64
 from striate.primitives import Primitive, get, run_reference
@@ -60,6 +59,3 @@ class ReferenceEngine:
     def eager(self, primitive: Primitive, inputs: Sequence[np.ndarray], params: dict[str, Any]) -> Any:
         return run_reference(primitive, inputs, params)
 
-
-register(ReferenceEngine("float64", precision="float64"))
-register(ReferenceEngine())

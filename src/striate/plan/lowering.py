@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from striate import kernels
 from striate.ir import Node
 from striate.kernels import conv as conv_kernels
 from striate.kernels.conv import ConvSpec, MatmulSpec
+from striate.plan import lowering_elementwise as elementwise
 from striate.plan.draft import Draft, Var
 
 Rule = Callable[[Draft, Node, Sequence[Var]], Sequence[Var] | None]
@@ -113,3 +115,14 @@ def _reshape(draft: Draft, node: Node, inputs: Sequence[Var]) -> Sequence[Var]:
 @lowers("stop_gradient")
 def _same(draft: Draft, node: Node, inputs: Sequence[Var]) -> Sequence[Var]:
     return [inputs[0]]
+
+
+@lowers("fused")
+def _fused(draft: Draft, node: Node, inputs: Sequence[Var]) -> Sequence[Var] | None:
+    p = node.params
+    if p["kind"] != "linear":
+        return elementwise.lower(draft, node, inputs)
+    first = p["graph"].nodes[0]
+    activation = kernels.activation_ids()[p["activation"] or "linear"]
+    floats = tuple(float(v) for _, v in p["activation_params"])
+    return lower_linear(draft, first, inputs, activation, floats, p["bias"], p["residual"])

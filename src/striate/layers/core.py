@@ -1,0 +1,214 @@
+"""Layers without a family: Activation, Identity, Lambda, Dropout, Rescaling, Resizing, Wrapper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from striate import activations, ops, random
+from striate.core import config
+from striate.core.errors import message
+from striate.core.registry import export
+from striate.layers.layer import Layer
+from striate.trace import KerasTensor, infer_spec
+
+
+@export("keras.layers.Activation")
+class Activation(Layer):
+    """An activation function as a layer.
+
+    Args:
+        activation: a name or a function.
+    """
+
+    def __init__(self, activation: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.activation = activations.get(activation)
+
+    def call(self, inputs: Any) -> Any:
+        return self.activation(inputs)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The input's shape."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"activation": activations.serialize(self.activation)}
+
+
+@export("keras.layers.Identity")
+class Identity(Layer):
+    """Returns its input."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def call(self, inputs: Any) -> Any:
+        return inputs
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The input's shape."""
+        return input_shape
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        return KerasTensor(inputs.shape, inputs.dtype)
+
+
+@export("keras.layers.Lambda")
+class Lambda(Layer):
+    """A function of the user's as a layer. It runs as Python each time the layer is called on arrays.
+
+    Args:
+        function: of the inputs.
+        output_shape: the shape without the batch axis, or a function of the input's shape; by default found by tracing.
+        mask: a mask, or a function `(inputs, mask)`.
+        arguments: keyword arguments for `function`.
+    """
+
+    runs_user_code = True
+
+    def __init__(
+        self, function: Callable[..., Any], output_shape: Any = None, mask: Any = None,
+        arguments: dict[str, Any] | None = None, **kwargs: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(**kwargs)
+        if not callable(function):
+            raise TypeError(message(f"Lambda '{self.name}'", f"`function` must be callable. Received: {function!r}"))
+        self.function, self._output_shape, self.mask = function, output_shape, mask
+        self.arguments = arguments or {}
+        self.supports_masking = mask is not None
+
+    def call(self, inputs: Any, mask: Any = None, training: bool | None = None) -> Any:
+        known = {"mask": mask, "training": training}
+        names = getattr(getattr(self.function, "__code__", None), "co_varnames", ())
+        extra = {k: v for k, v in known.items() if k in names and k not in self.arguments}
+        return self.function(inputs, **self.arguments, **extra)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """`output_shape` behind the batch axis, or what tracing finds."""
+        if self._output_shape is None:
+            return infer_spec(self.call, KerasTensor(input_shape, self.compute_dtype)).shape
+        if callable(self._output_shape):
+            return self._output_shape(input_shape)
+        return (input_shape[0], *self._output_shape)
+
+    def compute_output_spec(self, inputs: Any, **kwargs: Any) -> Any:
+        if self._output_shape is None:
+            return infer_spec(self.call, inputs)
+        return KerasTensor(self.compute_output_shape(inputs.shape), self.compute_dtype)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The given mask, or what the given function makes of it."""
+        return self.mask(inputs, mask) if callable(self.mask) else self.mask
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"function": self.function, "arguments": self.arguments}
+
+
+@export("keras.layers.Dropout")
+class Dropout(Layer):
+    """Sets inputs to zero at random while training, and scales the others by `1 / (1 - rate)` (Srivastava et al. 2014).
+
+    Args:
+        rate: the share of zeros, in [0, 1].
+        noise_shape: shape of the mask; size 1 shares it along an axis.
+        seed: an int for reproducible masks.
+    """
+
+    def __init__(self, rate: float, noise_shape: Any = None, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not isinstance(rate, int | float) or not 0 <= rate <= 1:
+            raise ValueError(
+                message(f"Dropout '{self.name}'", f"Invalid value received for argument `rate`. Expected a float value between 0 and 1. Received: rate={rate!r}")
+            )
+        self.rate, self.seed, self.noise_shape = rate, seed, noise_shape
+        self.seed_generator = random.SeedGenerator(seed) if rate > 0 else None
+        self.supports_masking = True
+
+    def call(self, inputs: Any, training: bool | None = False) -> Any:
+        if not training or self.seed_generator is None:
+            return inputs
+        return random.dropout(inputs, self.rate, noise_shape=self.noise_shape, seed=self.seed_generator)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The input's shape."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"rate": self.rate, "seed": self.seed, "noise_shape": self.noise_shape}
+
+
+@export("keras.layers.Rescaling")
+class Rescaling(Layer):
+    """`inputs * scale + offset`.
+
+    Args:
+        scale, offset: numbers, or one per channel.
+    """
+
+    def __init__(self, scale: Any, offset: Any = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.scale, self.offset, self.supports_masking = scale, offset, True
+
+    def call(self, inputs: Any) -> Any:
+        x = ops.cast(inputs, self.compute_dtype)
+        return ops.add(ops.multiply(x, ops.cast(self.scale, self.compute_dtype)), ops.cast(self.offset, self.compute_dtype))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The input's shape."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"scale": self.scale, "offset": self.offset}
+
+
+@export("keras.layers.Resizing")
+class Resizing(Layer):
+    """Images `(batch, height, width, channels)` or `(height, width, channels)` in another size.
+
+    Args:
+        height, width: of the output.
+        interpolation: "bilinear", "nearest", "bicubic", "lanczos3" or "lanczos5".
+        crop_to_aspect_ratio: cut the input to the output's aspect ratio first.
+        pad_to_aspect_ratio: pad it to the ratio first, by `fill_mode` ("constant" with `fill_value`).
+        antialias: whether shrinking averages.
+        data_format: "channels_last" or "channels_first"; by default `image_data_format()`.
+    """
+
+    def __init__(
+        self, height: int, width: int, interpolation: str = "bilinear", crop_to_aspect_ratio: bool = False,
+        pad_to_aspect_ratio: bool = False, fill_mode: str = "constant", fill_value: float = 0.0, antialias: bool = False,
+        data_format: str | None = None, **kwargs: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(**kwargs)
+        where = f"Resizing '{self.name}'"
+        for label, value in (("height", height), ("width", width)):
+            if not isinstance(value, int) or value <= 0:
+                raise ValueError(message(where, f"`{label}` must be a positive int. Received: {label}={value!r}"))
+        self.height, self.width, self.interpolation = height, width, interpolation
+        self.data_format = config.standardize_data_format(data_format, where)
+        self.crop_to_aspect_ratio, self.pad_to_aspect_ratio = crop_to_aspect_ratio, pad_to_aspect_ratio
+        self.fill_mode, self.fill_value, self.antialias = fill_mode, fill_value, antialias
+
+    def call(self, inputs: Any) -> Any:
+        return ops.image.resize(
+            inputs, (self.height, self.width), interpolation=self.interpolation, antialias=self.antialias,
+            crop_to_aspect_ratio=self.crop_to_aspect_ratio, pad_to_aspect_ratio=self.pad_to_aspect_ratio,
+            fill_mode=self.fill_mode, fill_value=self.fill_value, data_format=self.data_format,
+        )  # fmt: skip
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
+        """The input's shape with the new height and width."""
+        made = list(input_shape)
+        first = len(made) - 3 if self.data_format == "channels_last" else len(made) - 2
+        made[first : first + 2] = [self.height, self.width]
+        return tuple(made)
+
+    def get_config(self) -> dict[str, Any]:
+        names = (
+            "height", "width", "interpolation", "crop_to_aspect_ratio", "pad_to_aspect_ratio", "fill_mode", "fill_value",
+            "antialias", "data_format",
+        )  # fmt: skip
+        return super().get_config() | {k: getattr(self, k) for k in names}
