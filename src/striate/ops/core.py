@@ -14,7 +14,7 @@ from striate.core import dtypes
 from striate.core.registry import export
 from striate.ir import current
 from striate.ops.base import Value, Variable, convert, dtype_name, op
-from striate.primitives import elementwise, structural
+from striate.primitives import elementwise, gather, structural
 from striate.trace import KerasTensor
 
 
@@ -262,7 +262,7 @@ def _gathered(x: Any, tables: list[tuple[Any, int]]) -> Any:
     x = structural.transpose(x, axes=(*axes, *rest))
     sizes = [x.shape[i] for i in range(len(axes))]
     flat = _flat_index(indices, sizes)
-    picked = take_rows(structural.reshape(x, shape=(math.prod(sizes), *x.shape[len(axes) :])), flat)
+    picked = gather.take(structural.reshape(x, shape=(math.prod(sizes), *x.shape[len(axes) :])), flat, axis=0)
     order = [*range(flat.ndim, flat.ndim + lead), *range(flat.ndim), *range(flat.ndim + lead, picked.ndim)]
     return structural.transpose(picked, axes=tuple(order))
 
