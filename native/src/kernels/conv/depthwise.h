@@ -12,7 +12,9 @@ namespace STRIATE_ISA_NS {
 
 constexpr int kChannelBlock = 16;  // packed weights are padded to this many channels, whatever the instruction set
 
-inline int64_t padded_channels(int64_t channels) { return (channels + kChannelBlock - 1) / kChannelBlock * kChannelBlock; }
+inline int64_t padded_channels(int64_t channels) {
+    return (channels + kChannelBlock - 1) / kChannelBlock * kChannelBlock;
+}
 inline int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
 
 // Where a vector of target channels finds its sources. Forward with multiplier m: target c reads source c / m. Input
@@ -35,6 +37,10 @@ struct DepthwiseSpan {
     int64_t inner, weight_inner;
     int lanes;         // wanted
     const int* where;  // per lane and inner index, offset of its source; null: neighbours
+    float* to;         // kLanes values per pixel
+    int64_t to_step;
+    float bias[kLanes];
+    bool relu;
 };
 
 inline Vec load_some(const float* p, int lanes) {
@@ -54,60 +60,104 @@ inline Vec fetch(const DepthwiseSpan& s, const float* p, int64_t j) {
     return v;
 }
 
-template <int T, Fetch F>
-inline void depthwise_span(const DepthwiseSpan& s, Vec* acc) {
-    Vec sum[T] = {};
+// T neighbouring pixels. K: the taps along the line, when known at compile time; 0 otherwise.
+template <int T, Fetch F, int K>
+inline void depthwise_span(const DepthwiseSpan& s) {
+    Vec acc[T] = {};
+    const int64_t taps = K ? K : s.taps[2];
     for (int64_t a = 0; a < s.taps[0]; ++a)
-        for (int64_t b = 0; b < s.taps[1]; ++b)
-            for (int64_t c = 0; c < s.taps[2]; ++c) {
-                const float* p = s.source + a * s.tap_step[0] + b * s.tap_step[1] + c * s.tap_step[2];
-                const float* w = s.weights + a * s.weight_step[0] + b * s.weight_step[1] + c * s.weight_step[2];
-                for (int64_t j = 0; j < s.inner; ++j) {
+        for (int64_t b = 0; b < s.taps[1]; ++b) {
+            const float* p = s.source + a * s.tap_step[0] + b * s.tap_step[1];
+            const float* w = s.weights + a * s.weight_step[0] + b * s.weight_step[1];
+#pragma GCC unroll 3
+            for (int64_t c = 0; c < taps; ++c, p += s.tap_step[2], w += s.weight_step[2])
+                for (int64_t j = 0; j < (K ? 1 : s.inner); ++j) {
                     const Vec weight = load(w + j * s.weight_inner);
 #pragma GCC unroll 8
-                    for (int t = 0; t < T; ++t) sum[t] += fetch<F>(s, p + t * s.pixel_step, j) * weight;
+                    for (int t = 0; t < T; ++t) acc[t] += fetch<F>(s, p + t * s.pixel_step, j) * weight;
                 }
-            }
+        }
 #pragma GCC unroll 8
-    for (int t = 0; t < T; ++t) acc[t] = sum[t];
+    for (int t = 0; t < T; ++t) {
+        const Vec y = acc[t] + load(s.bias);
+        store(s.to + t * s.to_step, s.relu ? at_least(y, Vec{}) : y);
+    }
 }
 
-// Part of one line of targets, the pixels j2 of a phase's (image, j0, j1).
-class DepthwiseLine {
+using DepthwiseFn = void (*)(const DepthwiseSpan&);
+constexpr int kColumns = 8;  // pixels in registers
+
+template <Fetch F, int K, int... T>
+constexpr std::array<DepthwiseFn, sizeof...(T)> depthwise_table(std::integer_sequence<int, T...>) {
+    return {{&depthwise_span<T + 1, F, K>...}};
+}
+
+template <Fetch F>
+inline DepthwiseFn depthwise_for(int pixels, bool three_taps) {
+    using Pixels = std::make_integer_sequence<int, kColumns>;
+    static constexpr auto any = depthwise_table<F, 0>(Pixels{});
+    static constexpr auto three = depthwise_table<F, F == Fetch::whole ? 3 : 0>(Pixels{});
+    return (three_taps ? three : any)[pixels - 1];
+}
+
+// Pixels [begin, end) of one line of targets: of a phase's (image, j0, j1).
+struct DepthwiseLine {
+    const float* source;
+    float* target;
+    int64_t weights, taps[2], begin, end;
+};
+
+// One phase: lines are laid out first, then vector after vector of channels runs over several of them, so that a source
+// line is fetched once for all the target lines that read it.
+class DepthwisePhase {
 public:
-    DepthwiseLine(const Depthwise& d, const Axis* axis, int64_t image, int64_t j0, int64_t j1) : d_(d), axis_(axis) {
-        const int64_t j[2] = {j0, j1};
-        int64_t source = image, target = image, weight = 0;
-        for (int i = 0; i < 2; ++i) {
-            int64_t first, last;
-            clip(axis[i], j[i], first, last);
-            taps_[i] = last - first;
-            source = source * d.source_dims[i] + j[i] * axis[i].source_step + axis[i].offset + first * axis[i].offset_step;
-            target = target * d.target_dims[i] + axis[i].start + j[i] * axis[i].step;
-            weight = weight * d.kernel[i] + axis[i].first_tap + first * axis[i].tap_step;
+    DepthwisePhase(const Depthwise& d, const Axis* axis) : d_(d), axis_(axis) {
+        interior(axis[2], lo_, hi_);
+        int64_t tap = d_.inner * padded_channels(d.target_channels), pixel = d.source_channels;
+        span_.weight_inner = padded_channels(d.target_channels);
+        span_.inner = d.inner;
+        span_.pixel_step = axis[2].source_step * pixel;
+        for (int i = 2; i >= 0; --i) {
+            span_.tap_step[i] = axis[i].offset_step * pixel;
+            span_.weight_step[i] = axis[i].tap_step * tap;
+            pixel *= d.source_dims[i];
+            tap *= d.kernel[i];
         }
-        source_ = d.source + source * d.source_dims[2] * d.source_channels;
-        target_ = d.target + (target * d.target_dims[2] + axis[2].start) * d.target_channels;
-        weights_ = weight * d.kernel[2];
     }
 
-    // The pixels [begin, end) of the line.
-    void run(int64_t begin, int64_t end) {
-        const Axis& a = axis_[2];
-        int64_t lo, hi;
-        interior(a, lo, hi);
-        begin_ = begin;
-        end_ = end;
-        lo = std::clamp(lo, begin, end);
-        hi = std::clamp(hi, lo, end);
-        const int64_t whole = d_.multiplier == 1 ? d_.target_channels / kLanes * kLanes : 0;
+    DepthwiseLine line(int64_t index, int64_t begin, int64_t end) const {
+        const int64_t j[2] = {index / axis_[1].count % axis_[0].count, index % axis_[1].count};
+        const int64_t image = index / axis_[1].count / axis_[0].count;
+        int64_t source = image, target = image, weight = 0;
+        DepthwiseLine l;
+        for (int i = 0; i < 2; ++i) {
+            int64_t first, last;
+            const Axis& a = axis_[i];
+            clip(a, j[i], first, last);
+            l.taps[i] = last - first;
+            source = source * d_.source_dims[i] + j[i] * a.source_step + a.offset + first * a.offset_step;
+            target = target * d_.target_dims[i] + a.start + j[i] * a.step;
+            weight = weight * d_.kernel[i] + a.first_tap + first * a.tap_step;
+        }
+        l.source = d_.source + source * d_.source_dims[2] * d_.source_channels;
+        l.target = d_.target + (target * d_.target_dims[2] + axis_[2].start) * d_.target_channels;
+        l.weights = weight * d_.kernel[2];
+        l.begin = begin;
+        l.end = end;
+        return l;
+    }
+
+    void run(const DepthwiseLine* lines, int count) {
         for (int64_t c = 0; c < d_.target_channels; c += kLanes) {
-            if (c < whole)
-                channels<Fetch::whole>(c, kLanes, lo, hi);
-            else if (d_.multiplier == 1)
-                channels<Fetch::some>(c, static_cast<int>(d_.target_channels - c), lo, hi);
-            else
-                channels<Fetch::gathered>(c, static_cast<int>(std::min<int64_t>(kLanes, d_.target_channels - c)), lo, hi);
+            const int lanes = static_cast<int>(std::min<int64_t>(kLanes, d_.target_channels - c));
+            for (int i = 0; i < count; ++i) {
+                if (d_.multiplier != 1)
+                    channels<Fetch::gathered>(lines[i], c, lanes);
+                else if (lanes == kLanes)
+                    channels<Fetch::whole>(lines[i], c, lanes);
+                else
+                    channels<Fetch::some>(lines[i], c, lanes);
+            }
         }
     }
 
@@ -132,85 +182,81 @@ private:
     }
 
     template <Fetch F>
-    void channels(int64_t c, int lanes, int64_t lo, int64_t hi) {
-        const int64_t m = d_.multiplier, channels = d_.source_channels, padded = padded_channels(d_.target_channels);
+    void channels(const DepthwiseLine& line, int64_t c, int lanes) {
+        const int64_t m = d_.multiplier;
         int where[kLanes];
         const bool forward = d_.inner == 1;
-        for (int i = 0; i < lanes; ++i)
-            where[i] = static_cast<int>(forward ? (c + i) / m - c / m : i * m);
-        source_channel_ = forward ? c / m : c * m;
+        if (F == Fetch::gathered)
+            for (int i = 0; i < lanes; ++i) where[i] = static_cast<int>(forward ? (c + i) / m - c / m : i * m);
+        line_ = &line;
         channel_ = c;
+        source_channel_ = forward ? c / m : c * m;
         span_.where = where;
         span_.lanes = lanes;
-        span_.inner = d_.inner;
-        span_.weight_inner = padded;
-        span_.pixel_step = axis_[2].source_step * channels;
-        int64_t tap = d_.inner * padded, pixel = channels;
-        for (int i = 2; i >= 0; --i) {
-            span_.tap_step[i] = axis_[i].offset_step * pixel;
-            span_.weight_step[i] = axis_[i].tap_step * tap;
-            pixel *= d_.source_dims[i];
-            tap *= d_.kernel[i];
-            if (i < 2) span_.taps[i] = taps_[i];
-        }
-        for (int64_t j = begin_; j < lo; ++j) one<F>(j);
+        span_.taps[0] = line.taps[0];
+        span_.taps[1] = line.taps[1];
+        const Finish& f = d_.finish;
+        std::fill(span_.bias, span_.bias + kLanes, 0.0f);
+        if (f.bias) std::copy(f.bias + c, f.bias + c + lanes, span_.bias);
+        span_.relu = f.activation.id == kRelu && !f.residual;
+        const int64_t lo = std::clamp(lo_, line.begin, line.end), hi = std::clamp(hi_, lo, line.end);
+        for (int64_t j = line.begin; j < lo; ++j) border<F>(j);
         span_.taps[2] = axis_[2].taps;
-        int64_t j = lo;
-        for (; j + 8 <= hi; j += 8) several<8, F>(j, 0);
-        for (; j + 4 <= hi; j += 4) several<4, F>(j, 0);
-        for (; j < hi; ++j) several<1, F>(j, 0);
-        for (; j < end_; ++j) one<F>(j);
+        const int64_t spans = (hi - lo + kColumns - 1) / kColumns;
+        for (int64_t i = 0; i < spans; ++i) {
+            const int64_t first = lo + (hi - lo) * i / spans, last = lo + (hi - lo) * (i + 1) / spans;
+            pixels<F>(first, static_cast<int>(last - first), 0);
+        }
+        for (int64_t j = hi; j < line.end; ++j) border<F>(j);
     }
 
     template <Fetch F>
-    void one(int64_t j) {
+    void border(int64_t j) {
         int64_t first, last;
         clip(axis_[2], j, first, last);
         span_.taps[2] = last - first;
-        several<1, F>(j, first);
+        pixels<F>(j, 1, first);
     }
 
-    template <int T, Fetch F>
-    void several(int64_t j, int64_t first) {
+    template <Fetch F>
+    void pixels(int64_t j, int count, int64_t first) {
         const Axis& a = axis_[2];
         const int64_t at = j * a.source_step + a.offset + first * a.offset_step;
-        const int64_t tap = weights_ + a.first_tap + first * a.tap_step;
-        span_.source = source_ + at * d_.source_channels + source_channel_;
+        const int64_t tap = line_->weights + a.first_tap + first * a.tap_step;
+        span_.source = line_->source + at * d_.source_channels + source_channel_;
         span_.weights = d_.weights + tap * d_.inner * span_.weight_inner + channel_;
-        Vec acc[T];
-        depthwise_span<T, F>(span_, acc);
-        for (int t = 0; t < T; ++t) finish(acc[t], target_ + (j + t) * a.step * d_.target_channels + channel_);
+        float* to = line_->target + j * a.step * d_.target_channels + channel_;
+        const int64_t step = a.step * d_.target_channels;
+        const DepthwiseFn span = depthwise_for<F>(count, span_.taps[2] == 3);
+        const bool plain = span_.lanes == kLanes && !d_.finish.residual;
+        float sums[kColumns * kLanes];
+        span_.to = plain ? to : sums;
+        span_.to_step = plain ? step : kLanes;
+        span(span_);
+        if (!plain) finish(sums, count, to, step);
+        if (d_.finish.activation.id != kLinear && d_.finish.activation.id != kRelu)
+            for (int t = 0; t < count; ++t) activate(d_.finish.activation, to + t * step, span_.lanes);
     }
 
-    void finish(Vec v, float* to) {
+    void finish(const float* sums, int count, float* to, int64_t step) {
         const Finish& f = d_.finish;
-        const int n = span_.lanes;
-        if (n == kLanes) {
-            if (f.bias) v += load(f.bias + channel_);
-            if (f.residual) v += load(f.residual + (to - f.out));
-        } else {
-            if (f.bias) v += load_some(f.bias + channel_, n);
-            if (f.residual) v += load_some(f.residual + (to - f.out), n);
-        }
-        if (f.activation.id == kRelu) v = at_least(v, Vec{});
-        if (n == kLanes)
-            store(to, v);
-        else
-            std::memcpy(to, &v, sizeof(float) * static_cast<std::size_t>(n));
-        if (f.activation.id != kLinear && f.activation.id != kRelu) activate(f.activation, to, n);
+        for (int t = 0; t < count; ++t, sums += kLanes, to += step)
+            for (int i = 0; i < span_.lanes; ++i) {
+                const float y = f.residual ? sums[i] + f.residual[to - f.out + i] : sums[i];
+                to[i] = f.activation.id == kRelu && y < 0.0f ? 0.0f : y;
+            }
     }
 
     const Depthwise& d_;
     const Axis* axis_;
-    const float* source_;
-    float* target_;
-    int64_t weights_, taps_[2], source_channel_ = 0, channel_ = 0, begin_ = 0, end_ = 0;
+    const DepthwiseLine* line_ = nullptr;
+    int64_t lo_, hi_, source_channel_ = 0, channel_ = 0;
     DepthwiseSpan span_;
 };
 
 // One phase; items are runs of pieces of lines, cut from the shape alone.
 inline void depthwise_phase(const Depthwise& d, const Axis* axis, const Step& s) {
-    constexpr int64_t kPiece = 256, kItems = 64, kMinWork = 1 << 16;
+    constexpr int64_t kPiece = 256, kItems = 64, kMinWork = 1 << 16, kTogether = 16;
     const int64_t per_line = (axis[2].count + kPiece - 1) / kPiece;
     const int64_t pieces = d.batch * axis[0].count * axis[1].count * per_line;
     if (pieces == 0) return;
@@ -218,11 +264,16 @@ inline void depthwise_phase(const Depthwise& d, const Axis* axis, const Step& s)
     const int64_t work = pieces * std::min(axis[2].count, kPiece) * d.target_channels * std::max<int64_t>(taps, 1);
     const int64_t items = std::clamp<int64_t>(work / kMinWork, 1, std::min(pieces, kItems));
     parallel_for(*s.pool, items, items > 2, [&](int64_t item, int) {
-        for (int64_t i = pieces * item / items; i < pieces * (item + 1) / items; ++i) {
-            const int64_t begin = i % per_line * kPiece, line = i / per_line;
-            const int64_t j1 = line % axis[1].count, rest = line / axis[1].count;
-            DepthwiseLine(d, axis, rest / axis[0].count, rest % axis[0].count, j1)
-                .run(begin, std::min(begin + kPiece, axis[2].count));
+        DepthwisePhase phase(d, axis);
+        DepthwiseLine lines[kTogether];
+        const int64_t last = pieces * (item + 1) / items;
+        for (int64_t i = pieces * item / items; i < last;) {
+            int count = 0;
+            for (; count < kTogether && i < last; ++count, ++i) {
+                const int64_t begin = i % per_line * kPiece;
+                lines[count] = phase.line(i / per_line, begin, std::min(begin + kPiece, axis[2].count));
+            }
+            phase.run(lines, count);
         }
     });
 }

@@ -12,7 +12,7 @@ namespace STRIATE_ISA_NS {
 namespace {
 
 constexpr int64_t kPiece = 256;  // pixels of a line that are summed by themselves
-constexpr int kTaps = 8;  // taps of one line that stand in registers together
+constexpr int kTaps = 8;         // taps of one line that stand in registers together
 
 struct DepthwiseCut {
     int64_t pieces_per_line, pieces, vectors, tap_lines, segments;

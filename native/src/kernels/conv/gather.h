@@ -82,7 +82,8 @@ public:
     float* const* out() const { return out_; }
 
 private:
-    // `n` neighbouring pixels of one line, from its pixel j2. A tile inside one line drops the taps that the line lacks.
+    // `n` neighbouring pixels of one line, from its pixel j2. A tile inside one line drops the taps that the line
+    // lacks.
     void line(int64_t rest, int64_t j2, int r, int n, bool drop) {
         const Axis* a = phase_->axis;
         const int64_t j1 = rest % a[1].count, j0 = rest / a[1].count % a[0].count;
@@ -95,12 +96,12 @@ private:
                 const int64_t y = j1 * a[1].source_step + a[1].offset + t1 * a[1].offset_step;
                 const bool inside = z >= 0 && z < a[0].source && y >= 0 && y < a[1].source;
                 if (!inside && drop) continue;
-                const float* base =
-                    inside ? g_.source + ((image * g_.source_dims[0] + z) * g_.source_dims[1] + y) *
-                                             g_.source_dims[2] * g_.source_channels
-                           : nullptr;
-                const int64_t tap = ((a[0].first_tap + t0 * a[0].tap_step) * g_.kernel[1] + a[1].first_tap +
-                                     t1 * a[1].tap_step) * g_.kernel[2];
+                const float* base = inside ? g_.source + ((image * g_.source_dims[0] + z) * g_.source_dims[1] + y) *
+                                                             g_.source_dims[2] * g_.source_channels
+                                           : nullptr;
+                const int64_t tap =
+                    ((a[0].first_tap + t0 * a[0].tap_step) * g_.kernel[1] + a[1].first_tap + t1 * a[1].tap_step) *
+                    g_.kernel[2];
                 run = g_.merge ? merged(base, tap, j2, r, n, run) : single(base, tap, j2, r, n, run);
             }
         }
@@ -111,7 +112,8 @@ private:
         const Axis* a = phase_->axis;
         const int64_t z = a[0].start + j0 * a[0].step, y = a[1].start + j1 * a[1].step;
         const int64_t x = a[2].start + j2 * a[2].step, channels = g_.target_channels;
-        float* p = g_.target + (((image * g_.target_dims[0] + z) * g_.target_dims[1] + y) * g_.target_dims[2] + x) * channels;
+        float* p =
+            g_.target + (((image * g_.target_dims[0] + z) * g_.target_dims[1] + y) * g_.target_dims[2] + x) * channels;
         for (int i = 0; i < n; ++i) out_[r + i] = p + i * a[2].step * channels;
     }
 
@@ -148,7 +150,8 @@ private:
                 row = base + x * channels;
             } else {
                 float* copy = copies_ + (run * kRows + r + i) * length;
-                const int64_t lo = std::clamp<int64_t>(-x, 0, a.taps), hi = std::clamp<int64_t>(a.source - x, lo, a.taps);
+                const int64_t lo = std::clamp<int64_t>(-x, 0, a.taps),
+                              hi = std::clamp<int64_t>(a.source - x, lo, a.taps);
                 std::fill(copy, copy + lo * channels, 0.0f);
                 std::copy(base + (x + lo) * channels, base + (x + hi) * channels, copy + lo * channels);
                 std::fill(copy + hi * channels, copy + length, 0.0f);
@@ -191,9 +194,9 @@ inline Cut cut_phase(const Gather& g, const Phase& phase) {
     return c;
 }
 
-// Convolutions over more than the caches hold. The next tile stands right after this one: its newest source line and its
-// target are fetched meanwhile. With one run (1x1) that is as much as the tile itself reads, so it is spread over the
-// multiplications: the source while the first panel is multiplied, the target while the others are.
+// Convolutions over more than the caches hold. The next tile stands right after this one: its newest source line and
+// its target are fetched meanwhile. With one run (1x1) that is as much as the tile itself reads, so it is spread over
+// the multiplications: the source while the first panel is multiplied, the target while the others are.
 class FetchAhead {
 public:
     FetchAhead(const Gather& g, const Phase& phase, const TileArgs& t, int rows, int64_t panels) : panels_(panels) {

@@ -68,8 +68,8 @@ inline Axis forward_axis(const Conv& c, int i) {
     return {c.y[i], 0, 1, c.x[i], c.stride[i], c.kernel[i], 0, 1, -c.lo[i], c.dilation[i]};
 }
 
-// Input gradient (transposed convolution): input i gets output o through tap k where i + lo = o * stride + k * dilation.
-// The inputs with the same remainder `phase` of the stride share their taps, so no zero is ever multiplied.
+// Input gradient (transposed convolution): input i gets output o through tap k where i + lo = o * stride + k *
+// dilation. The inputs with the same remainder `phase` of the stride share their taps, so no zero is ever multiplied.
 inline Axis backward_axis(const Conv& c, int i, int64_t phase) {
     const int64_t s = c.stride[i], d = c.dilation[i];
     Axis a = {phase < c.x[i] ? (c.x[i] - phase + s - 1) / s : 0, phase, s, c.y[i], 1, 0, 0, 1, 0, 0};

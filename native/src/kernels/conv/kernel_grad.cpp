@@ -74,8 +74,8 @@ GradFn grad_for(int rows, int vectors) {
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// How the gradient is cut into items; from the shape alone. An item sums the parts of one segment of the pixels, for one
-// block of channels and one block of panels (of one group) of output channels.
+// How the gradient is cut into items; from the shape alone. An item sums the parts of one segment of the pixels, for
+// one block of channels and one block of panels (of one group) of output channels.
 struct GradCut {
     int64_t pixels, parts, segments, blocks, panels, per_group, panel_blocks, rows;
     bool gather;
@@ -142,8 +142,9 @@ private:
     void part(int64_t panel) {
         first_out_ = group_ * c_.group_out() + panel * kPanel;
         columns_ = static_cast<int>(std::min<int64_t>(kPanel, c_.group_out() - panel * kPanel));
-        to_ = cut_.in_place ? dw_ + first_out_
-                            : sums_ + segment_ * cut_.segment_floats() + (group_ * cut_.per_group + panel) * cut_.panel_floats();
+        to_ = cut_.in_place
+                  ? dw_ + first_out_
+                  : sums_ + segment_ * cut_.segment_floats() + (group_ * cut_.per_group + panel) * cut_.panel_floats();
         sum_step_ = cut_.in_place ? c_.cout : kPanel;
         const bool first = pixel0_ == first_part_ * kPartPixels;
         pack_dy();
@@ -153,7 +154,8 @@ private:
         }
         for (int64_t tap = 0; tap < c_.taps(); ++tap) {
             const int64_t count = find_stretches(tap);
-            if (count || first) tiles(count, c_.stride[2] * c_.cin, group_ * c_.group_in(), tap * c_.group_in(), !first);
+            if (count || first)
+                tiles(count, c_.stride[2] * c_.cin, group_ * c_.group_in(), tap * c_.group_in(), !first);
         }
     }
 
@@ -216,7 +218,8 @@ private:
     void gather_pixel(const float* line, int64_t j, int64_t depth, float* to) const {
         const int64_t start = j * c_.stride[2] - c_.lo[2], span = c_.kernel[2];
         const bool one_run = c_.dilation[2] == 1 && c_.groups == 1;
-        if (line && one_run && start >= 0 && start + span <= c_.x[2]) return copy(line + start * depth, span * depth, to);
+        if (line && one_run && start >= 0 && start + span <= c_.x[2])
+            return copy(line + start * depth, span * depth, to);
         for (int64_t kw = 0; kw < span; ++kw, to += depth) {
             const int64_t at = start + kw * c_.dilation[2];
             if (line && at >= 0 && at < c_.x[2])
@@ -252,7 +255,8 @@ private:
     const float *x_, *dy_;
     float *dw_, *sums_, *dy_panel_, *x_rows_, *to_ = nullptr;
     Stretch* stretches_;
-    int64_t group_ = 0, first_out_ = 0, sum_step_ = 0, first_part_ = 0, segment_ = 0, lo_ = 0, hi_ = 0, pixel0_ = 0, pixel1_ = 0;
+    int64_t group_ = 0, first_out_ = 0, sum_step_ = 0, first_part_ = 0, segment_ = 0, lo_ = 0, hi_ = 0, pixel0_ = 0,
+            pixel1_ = 0;
     int columns_ = 0;
 };
 
@@ -277,9 +281,8 @@ void conv_kernel_grad(const Step& s) {
     const Conv c = read_conv(s, s.in[0], s.in[1]);
     const GradCut cut(c);
     const bool large = c.work() > 1 << 19;
-    parallel_for(*s.pool, cut.segments * c.groups * cut.panel_blocks * cut.blocks, large, [&](int64_t i, int thread) {
-        KernelGrad(c, cut, s, thread).item(i);
-    });
+    parallel_for(*s.pool, cut.segments * c.groups * cut.panel_blocks * cut.blocks, large,
+                 [&](int64_t i, int thread) { KernelGrad(c, cut, s, thread).item(i); });
     if (cut.in_place) return;
     constexpr int64_t kRowsTogether = 64;
     parallel_for(*s.pool, ceil_div(cut.rows, kRowsTogether), dw.size() > 1 << 17, [&](int64_t i, int) {

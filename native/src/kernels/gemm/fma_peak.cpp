@@ -30,11 +30,13 @@ float multiply_add(std::int64_t iterations) {
     return total;
 }
 
-// ints: pieces of work, iterations of each. out[0]: floating-point operations done, in millions; out[1]: keeps the sums.
+// ints: pieces of work, iterations of each. out[0]: floating-point operations done, in millions; out[1]: keeps the
+// sums.
 void fma_peak(const Step& s) {
     const std::int64_t pieces = s.ints[0], iterations = s.ints[1];
     float* out = s.out[0].f32();
-    out[0] = static_cast<float>(2e-6 * kChains * kLanes * static_cast<double>(pieces) * static_cast<double>(iterations));
+    out[0] =
+        static_cast<float>(2e-6 * kChains * kLanes * static_cast<double>(pieces) * static_cast<double>(iterations));
     parallel_for(*s.pool, pieces, true, [&](std::int64_t i, int) {
         const float value = multiply_add(iterations);
         if (i == 0 || value < 0.0f) out[1] = value;  // never negative, but the compiler must compute it to know

@@ -97,8 +97,10 @@ public:
         if (columns) wide_rows(columns);
         first_panel_ = columns * kWide * kLanes / kPanel;
         const int64_t panels = p_.panels() - first_panel_;
-        const int64_t blocks = (panels + together(p_) - 1) / together(p_), items = std::max<int64_t>(blocks * p_.batch, 1);
-        const int64_t most = std::max<int64_t>(p_.tiles() / kMinTiles, 1), cut = std::clamp<int64_t>(kItems / items, 1, most);
+        const int64_t blocks = (panels + together(p_) - 1) / together(p_),
+                      items = std::max<int64_t>(blocks * p_.batch, 1);
+        const int64_t most = std::max<int64_t>(p_.tiles() / kMinTiles, 1),
+                      cut = std::clamp<int64_t>(kItems / items, 1, most);
         parallel_for(*s_.pool, p_.batch * blocks * cut, large(), [&](int64_t i, int thread) {
             const int64_t block = i / cut % blocks;
             const int64_t begin = panels * block / blocks, end = panels * (block + 1) / blocks;
@@ -214,8 +216,8 @@ void matmul_pack(const Step& s) {
     const int64_t k = b.shape[transposed ? 1 : 0], n = b.shape[transposed ? 0 : 1];
     parallel_for(*s.pool, (n + kPanel - 1) / kPanel, k * n > 1 << 16, [&](int64_t panel, int) {
         const int64_t col = panel * kPanel, column_stride = transposed ? k : 1;
-        pack_panel(b.f32() + col * column_stride, transposed ? 1 : n, column_stride, k, std::min<int64_t>(kPanel, n - col),
-                   s.out[0].f32() + panel * k * kPanel);
+        pack_panel(b.f32() + col * column_stride, transposed ? 1 : n, column_stride, k,
+                   std::min<int64_t>(kPanel, n - col), s.out[0].f32() + panel * k * kPanel);
     });
 }
 
@@ -245,7 +247,9 @@ void matmul_packed(const Step& s) {
     gather_run(g, 1, s, [&](int64_t) { return Phase{{one, one, line}}; });
 }
 
-std::size_t matmul_packed_scratch(const Step& s, int threads) { return gather_scratch(packed_gather(s), threads).total; }
+std::size_t matmul_packed_scratch(const Step& s, int threads) {
+    return gather_scratch(packed_gather(s), threads).total;
+}
 
 constexpr Kernel kKernels[] = {
     {"matmul", &matmul, &matmul_scratch},

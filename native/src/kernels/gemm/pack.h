@@ -9,7 +9,8 @@ namespace striate {
 namespace STRIATE_ISA_NS {
 
 // Element (k, column) stands at from[k * k_stride + column * column_stride]; `columns` <= kPanel of them are real.
-inline void pack_panel(const float* from, int64_t k_stride, int64_t column_stride, int64_t k, int64_t columns, float* to) {
+inline void pack_panel(const float* from, int64_t k_stride, int64_t column_stride, int64_t k, int64_t columns,
+                       float* to) {
     for (int64_t i = 0; i < k; ++i, from += k_stride, to += kPanel) {
         if (column_stride == 1)
             std::copy(from, from + columns, to);

@@ -51,13 +51,13 @@ struct Finish {
 
 struct TileArgs {
     Runs runs = {};
-    const float* panel = nullptr;              // first column of the tile
-    int64_t a_offset = 0;                      // added to every row pointer (the group's first channel)
-    int64_t ldb = kPanel;                      // floats from one K to the next in the panel
-    float* const* out = nullptr;               // [kRows]
-    const float* bias = nullptr;               // kTileCols values or null
-    const float* const* residual = nullptr;    // [kRows] or null
-    int64_t col = 0;                           // added to every output and residual pointer
+    const float* panel = nullptr;            // first column of the tile
+    int64_t a_offset = 0;                    // added to every row pointer (the group's first channel)
+    int64_t ldb = kPanel;                    // floats from one K to the next in the panel
+    float* const* out = nullptr;             // [kRows]
+    const float* bias = nullptr;             // kTileCols values or null
+    const float* const* residual = nullptr;  // [kRows] or null
+    int64_t col = 0;                         // added to every output and residual pointer
     bool relu = false;
     const char* ahead = nullptr;  // what the next tile needs: fetched while this one is computed,
     int64_t ahead_step = 0;       // so many bytes further at each K
