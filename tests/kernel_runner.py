@@ -1,4 +1,4 @@
-"""What the tests of the kernels share: running one at every instruction set, and comparing."""
+"""Runs compiled kernels directly, at every instruction set and with several numbers of threads."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from striate import kernels
-from striate.core import config
 
 run = kernels.run
 
 
 def each_level() -> Iterator[str]:
-    """Puts each instruction set that this machine runs in force, one after the other."""
+    """Puts each instruction set that this machine runs in force, the one in force before at the end."""
     before = kernels.isa()
     try:
         for level in kernels.available_isas():
@@ -23,24 +22,22 @@ def each_level() -> Iterator[str]:
         kernels.set_isa(before)
 
 
-def close(got: np.ndarray, want: np.ndarray, terms: int = 1) -> None:
-    """Relative L2 error at most 1e-6; `terms`: how many products of about 1 were added, which bounds what cancellation
-    may leave of a result."""
-    assert got.shape == want.shape
-    if got.size == 0:
-        return
-    error = np.linalg.norm((got.astype(np.float64) - want).ravel())
-    scale = max(np.linalg.norm(np.asarray(want).ravel()), np.sqrt(terms * got.size))
-    assert error <= 1e-6 * scale, f"relative error {error / scale:.2e} at {kernels.isa()}"
+def close(got: np.ndarray, expected: np.ndarray, tolerance: float = 1e-6) -> None:
+    """Fails unless the relative L2 error against `expected`, in float64, is within the tolerance."""
+    assert got.shape == expected.shape, f"{kernels.isa()}: shape {got.shape}, expected {expected.shape}"
+    wanted = np.asarray(expected, np.float64)
+    error, size = np.linalg.norm((got - wanted).ravel()), np.linalg.norm(wanted.ravel())
+    assert error <= tolerance * size, f"{kernels.isa()}: relative error {error / size if size else error:.2e}"
 
 
 def same_bits(compute: Callable[[], np.ndarray]) -> None:
-    before = config.num_threads()
+    """Fails unless 1, 2 and 3 threads give the same bits."""
+    before = kernels.get_num_threads()
+    results = []
     try:
-        results = []
-        for threads in (1, 2, 3):
-            config.set_num_threads(threads)
+        for count in (1, 2, 3):
+            kernels.set_num_threads(count)
             results.append(compute().tobytes())
     finally:
-        config.set_num_threads(before)
-    assert results[0] == results[1] == results[2]
+        kernels.set_num_threads(before)
+    assert results[0] == results[1] == results[2], f"{kernels.isa()}: results differ between numbers of threads"

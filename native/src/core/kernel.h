@@ -44,10 +44,14 @@ using RunFn = void (*)(const Step&);
 // Bytes of scratch for `threads` threads; called with tensors whose data is null.
 using ScratchFn = std::size_t (*)(const Step&, int threads);
 
+// What is wrong with a step's operands or attributes, or null; called once, when a program is made.
+using CheckFn = const char* (*)(const Step&);
+
 struct Kernel {
     const char* name;
     RunFn run;
     ScratchFn scratch_bytes;  // null: none needed
+    CheckFn check = nullptr;
 };
 
 // Each kernel file is compiled once per instruction set, inside namespace STRIATE_ISA_NS, and lists its kernels in a

@@ -1,12 +1,11 @@
 """The compiled kernels: the only importer of the extension module.
 
-Importing it picks the best instruction set that this processor runs, or the one that `STRIATE_ISA` names, and gives the
-thread pool the number of threads that `core.config` says.
+Importing it gives the thread pool the number of threads that `core.config` says. The instruction set is the best one that
+this processor runs, or the one that `STRIATE_ISA` names; one that it can't run is a ValueError at the first use.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,24 +14,32 @@ import numpy as np
 
 from striate.core import config
 from striate.kernels import _native
-from striate.kernels._native import Block, Program, available_isas, idle_bytes, isa, release_memory, set_isa
+from striate.kernels._native import Arena, Program, available_isas, idle_bytes, isa, set_isa
 
 __all__ = [
-    "Block",
+    "Arena",
     "Program",
     "activation_ids",
     "aligned_empty",
     "arena",
     "available_isas",
+    "get_num_threads",
     "idle_bytes",
     "isa",
     "names",
     "release_memory",
     "run",
+    "set_idle_bound",
     "set_isa",
+    "set_num_threads",
 ]
 
 _ALIGNMENT = 64
+
+activation_ids = _native.activation_ids  # () -> {name: id}, the activations that kernels know
+get_num_threads = _native.get_num_threads
+set_num_threads = _native.set_num_threads
+set_idle_bound = _native.set_idle_bound
 
 
 def names() -> list[str]:
@@ -40,9 +47,9 @@ def names() -> list[str]:
     return sorted(_native.kernels())
 
 
-def activation_ids() -> dict[str, int]:
-    """The activations that kernels know, by name."""
-    return {name: number for number, name in enumerate(_native.activations())}
+def release_memory() -> None:
+    """Gives the memory that lies idle between calls back to the system."""
+    _native.release_idle()
 
 
 def aligned_empty(shape: Sequence[int], dtype: Any) -> np.ndarray:
@@ -55,13 +62,13 @@ def aligned_empty(shape: Sequence[int], dtype: Any) -> np.ndarray:
 
 
 @contextmanager
-def arena(nbytes: int) -> Iterator[Block]:
-    """Memory for one running call, kept for the next one."""
-    block = Block(max(nbytes, 1))
+def arena(nbytes: int) -> Iterator[Arena]:
+    """Memory for one running call (`.address`, `.view`), kept for the next one."""
+    memory = Arena(max(nbytes, 1))
     try:
-        yield block
+        yield memory
     finally:
-        del block
+        del memory
 
 
 def run(
@@ -71,26 +78,19 @@ def run(
     ints: Sequence[int] = (),
     floats: Sequence[float] = (),
 ) -> None:
-    """Runs one kernel on dense arrays, writing to `outputs`.
+    """Runs one kernel on dense arrays, writing to `outputs`. See `striate.kernels.attributes` for `ints` and `floats`.
 
     Raises:
         KeyError: no such kernel.
-        ValueError: an array that is not dense, or a dtype that kernels don't know.
+        ValueError: an array that is not dense, a dtype that kernels don't know, or attributes that don't fit.
     """
-    arrays = [*inputs, *outputs]
-    for array in arrays:
-        if not array.flags.c_contiguous:
-            raise ValueError(f"kernel '{kernel}' needs dense arrays in C order. Use numpy.ascontiguousarray.")
-    operands = [(i, a.shape, str(a.dtype)) for i, a in enumerate(arrays)]
-    program = Program([(kernel, operands[: len(inputs)], operands[len(inputs) :], ints, floats)], len(arrays))
-    program.run(np.array([a.ctypes.data for a in arrays], np.int64))
+    _native.run_kernel(kernel, [_raw(kernel, a) for a in inputs], [_raw(kernel, a) for a in outputs], ints, floats)
 
 
-def _start() -> None:
-    wanted = os.environ.get("STRIATE_ISA")
-    if wanted:
-        set_isa(wanted)
-    config.on_num_threads(_native.set_threads)
+def _raw(kernel: str, array: np.ndarray) -> tuple[int, tuple[int, ...], str]:
+    if not array.flags.c_contiguous:
+        raise ValueError(f"kernel '{kernel}' needs dense arrays in C order. Use numpy.ascontiguousarray.")
+    return array.ctypes.data, array.shape, str(array.dtype)
 
 
-_start()
+config.on_num_threads(set_num_threads)

@@ -1,0 +1,181 @@
+#include "core/pool.h"
+
+#include <pthread.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <new>
+#include <thread>
+#include <vector>
+
+#include "core/denormals.h"
+
+namespace striate {
+namespace {
+
+// How long an idle thread looks for more work before it sleeps: long enough to bridge the gap between two steps of a
+// plan, short enough to be no burden for others.
+constexpr auto kSpin = std::chrono::microseconds(40);
+
+inline void relax() {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
+
+// Waits, briefly spinning, then asleep, until `ready()`. Who makes it true calls `wake`.
+class Gate {
+public:
+    template <class Ready>
+    void await(Ready ready) {
+        const auto until = std::chrono::steady_clock::now() + kSpin;
+        while (!ready()) {
+            for (int i = 0; i < 16; ++i) relax();
+            if (std::chrono::steady_clock::now() < until) continue;
+            std::unique_lock<std::mutex> lock(mutex_);
+            asleep_.fetch_add(1);
+            wake_.wait(lock, ready);
+            asleep_.fetch_sub(1);
+        }
+    }
+
+    void wake() {
+        if (asleep_.load() == 0) return;
+        // Who has counted itself as asleep but does not yet wait holds the mutex: after this it does wait.
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+        }
+        wake_.notify_all();
+    }
+
+private:
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    std::atomic<int> asleep_{0};
+};
+
+// One job at a time has the workers. `state_` counts the workers inside the job (low bits), says whether it is open for
+// more of them, and numbers the jobs (high bits): a caller never waits for a worker that did not come.
+class Pool final : public ThreadPool {
+public:
+    explicit Pool(int threads) : threads_(threads) {
+        for (int t = 1; t < threads; ++t) workers_.emplace_back([this, t] { work(t); });
+    }
+
+    ~Pool() override {
+        stop_.store(true);
+        idle_.wake();
+        for (auto& worker : workers_) worker.join();
+    }
+
+    int threads() const override { return threads_; }
+
+    void run(std::int64_t count, Body body, void* context, bool parallel) override {
+        // A second caller, or one from inside a job, does its work alone.
+        if (!parallel || count <= 1 || threads_ == 1 || busy_.exchange(true, std::memory_order_acquire)) {
+            for (std::int64_t i = 0; i < count; ++i) body(context, i, 0);
+            return;
+        }
+        body_ = body;
+        context_ = context;
+        count_ = count;
+        next_.store(0, std::memory_order_relaxed);
+        state_.fetch_add(kJob + kOpen);
+        idle_.wake();
+        take(0);
+        state_.fetch_sub(kOpen);
+        done_.await([this] { return (state_.load() & kInside) == 0; });
+        busy_.store(false, std::memory_order_release);
+    }
+
+private:
+    static constexpr std::uint64_t kInside = 0xffff, kOpen = 0x10000, kJob = 0x20000;
+
+    void take(int thread) {
+        for (;;) {
+            const std::int64_t i = next_.fetch_add(1, std::memory_order_relaxed);
+            if (i >= count_) return;
+            body_(context_, i, thread);
+        }
+    }
+
+    void work(int thread) {
+        FlushDenormals flush;
+        std::uint64_t seen = 0;
+        while (!stop_.load()) {
+            idle_.await([&] { return stop_.load() || is_new(state_.load(), seen); });
+            std::uint64_t state = state_.load();
+            while (is_new(state, seen)) {
+                if (!state_.compare_exchange_weak(state, state + 1)) continue;
+                seen = state / kJob;
+                take(thread);
+                if (((state_.fetch_sub(1) - 1) & (kInside | kOpen)) == 0) done_.wake();
+                break;
+            }
+        }
+    }
+
+    static bool is_new(std::uint64_t state, std::uint64_t seen) { return (state & kOpen) && state / kJob != seen; }
+
+    const int threads_;
+    std::vector<std::thread> workers_;
+    Body body_ = nullptr;
+    void* context_ = nullptr;
+    std::int64_t count_ = 0;
+    alignas(64) std::atomic<std::int64_t> next_{0};
+    alignas(64) std::atomic<std::uint64_t> state_{0};
+    std::atomic<bool> busy_{false}, stop_{false};
+    Gate idle_, done_;
+};
+
+// Never destroyed: at the end of the process threads may still be at work.
+struct Shared {
+    std::mutex mutex;
+    std::shared_ptr<Pool> pool;
+    int threads = 1;
+};
+
+Shared& shared() {
+    static Shared* made = new Shared;
+    return *made;
+}
+
+// The child of a fork has none of the parent's threads, and its locks may be held by nobody: the pool is left behind,
+// as its threads can't be joined, and made anew on first use.
+void in_child() {
+    Shared& s = shared();
+    new (&s.mutex) std::mutex;
+    new std::shared_ptr<Pool>(std::move(s.pool));
+    s.pool.reset();
+}
+
+}  // namespace
+
+std::shared_ptr<ThreadPool> pool() {
+    static const int registered = pthread_atfork(nullptr, nullptr, in_child);
+    (void)registered;
+    Shared& s = shared();
+    std::lock_guard<std::mutex> lock(s.mutex);
+    if (!s.pool) s.pool = std::make_shared<Pool>(s.threads);
+    return s.pool;
+}
+
+void set_threads(int count) {
+    std::shared_ptr<Pool> old;  // joined outside the lock, by whoever lets go of it last
+    Shared& s = shared();
+    std::lock_guard<std::mutex> lock(s.mutex);
+    if (count == s.threads) return;
+    s.threads = count;
+    old.swap(s.pool);
+}
+
+int get_threads() {
+    std::lock_guard<std::mutex> lock(shared().mutex);
+    return shared().threads;
+}
+
+}  // namespace striate

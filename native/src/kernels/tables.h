@@ -1,0 +1,10 @@
+// Every table of kernels, once. To add a kernel file: define `const KernelTable <name>_table` in it and name it here.
+#pragma once
+
+#define STRIATE_KERNEL_TABLES(X)  \
+    X(conv_depthwise)             \
+    X(conv_depthwise_kernel_grad) \
+    X(conv_direct)                \
+    X(conv_kernel_grad)           \
+    X(fma_peak)                   \
+    X(matmul)
