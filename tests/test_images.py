@@ -241,13 +241,15 @@ def test_save_img_to_a_file_object_and_with_options(tmp_path: pathlib.Path) -> N
     utils.save_img(tmp_path / "high.jpg", x, quality=95)
     assert (tmp_path / "low.jpg").stat().st_size < (tmp_path / "high.jpg").stat().st_size
     utils.save_img(tmp_path / "a.tif", x, data_format="channels_last")  # the short ending, which fails in Keras
-    assert Image.open(tmp_path / "a.tif").format == "TIFF"
+    with Image.open(tmp_path / "a.tif") as image:
+        assert image.format == "TIFF"
 
 
 def test_jpeg_drops_alpha_with_a_warning(tmp_path: pathlib.Path) -> None:
     with pytest.warns(UserWarning, match="alpha"):
         utils.save_img(tmp_path / "a.jpg", np.random.default_rng(0).uniform(size=(4, 4, 4)))
-    assert Image.open(tmp_path / "a.jpg").mode == "RGB"
+    with Image.open(tmp_path / "a.jpg") as image:
+        assert image.mode == "RGB"
 
 
 @pytest.mark.parametrize("arguments", [{"path": "a.xyz"}, {"path": "noending"}, {"path": io.BytesIO()}])

@@ -1,6 +1,23 @@
-"""Pictures and files: what Keras has in `keras.utils` and needs no layers."""
+"""`keras.utils`: pictures, files and labels, and, loaded when asked for, the names that other modules add to it."""
 
+from striate.core.lazy import exported
 from striate.utils.files import get_file
 from striate.utils.image import array_to_img, img_to_array, load_img, save_img
+from striate.utils.numerical import normalize, to_categorical
 
-__all__ = ["array_to_img", "get_file", "img_to_array", "load_img", "save_img"]
+__all__ = ["array_to_img", "get_file", "img_to_array", "load_img", "normalize", "save_img", "to_categorical"]
+
+_PROVIDERS = (
+    "striate.core.registry",
+    "striate.core.dtypes",
+    "striate.core.interactive",
+    "striate.utils.progbar",
+    "striate.trace",
+    "striate.random",
+    "striate.models",
+)
+__getattr__, _dir = exported(__name__, "keras.utils", _PROVIDERS)
+
+
+def __dir__() -> list[str]:
+    return _dir()
