@@ -22,11 +22,17 @@ def each_level() -> Iterator[str]:
         kernels.set_isa(before)
 
 
-def close(got: np.ndarray, expected: np.ndarray, tolerance: float = 1e-6) -> None:
-    """Fails unless the relative L2 error against `expected`, in float64, is within the tolerance."""
+def close(got: np.ndarray, expected: np.ndarray, tolerance: float = 1e-6, terms: int = 0) -> None:
+    """Fails unless the relative L2 error against `expected`, in float64, is within the tolerance.
+
+    `terms`: how many products of about 1 each value sums; where they cancel, the error is relative to what they come to
+    without.
+    """
     assert got.shape == expected.shape, f"{kernels.isa()}: shape {got.shape}, expected {expected.shape}"
     wanted = np.asarray(expected, np.float64)
-    error, size = np.linalg.norm((got - wanted).ravel()), np.linalg.norm(wanted.ravel())
+    with np.errstate(invalid="ignore"):
+        error = np.linalg.norm((got - wanted).ravel())
+    size = max(np.linalg.norm(wanted.ravel()), float(np.sqrt(terms * got.size)))
     assert error <= tolerance * size, f"{kernels.isa()}: relative error {error / size if size else error:.2e}"
 
 

@@ -158,9 +158,9 @@ def test_direct(spec, seed):
     x, w, bias, residual = arrays(seed, spec.x_shape, spec.w_shape, (spec.cout,), spec.out_shape)
     expected = forward(x, w, spec)
     for _ in each_level():
-        close(run_with_weights("direct", x, w, spec, spec.out_shape), expected, terms)
+        close(run_with_weights("direct", x, w, spec, spec.out_shape), expected, terms=terms)
         fused = run_with_weights("direct", x, w, spec, spec.out_shape, bias, residual, activation=RELU)
-        close(fused, np.maximum(expected + bias + residual, 0), terms)
+        close(fused, np.maximum(expected + bias + residual, 0), terms=terms)
 
 
 @many
@@ -171,11 +171,11 @@ def test_input_grad(spec, seed):
     dy, w, bias = arrays(seed, spec.out_shape, spec.w_shape, (spec.cin,))
     expected, terms = input_grad(dy, w, spec), spec.taps * spec.cout // spec.groups
     for _ in each_level():
-        close(run_with_weights("input_grad", dy, w, spec, spec.x_shape), expected, terms)
+        close(run_with_weights("input_grad", dy, w, spec, spec.x_shape), expected, terms=terms)
         close(
             run_with_weights("input_grad", dy, w, spec, spec.x_shape, bias, activation=RELU),
             np.maximum(expected + bias, 0),
-            terms,
+            terms=terms,
         )
 
 
@@ -188,7 +188,7 @@ def test_kernel_grad(spec, seed):
     x, dy = arrays(seed, spec.x_shape, spec.out_shape)
     expected, pixels = kernel_grad(x, dy, spec), math.prod(spec.out_shape[:-1])
     for _ in each_level():
-        close(run_kernel_grad("kernel_grad", x, dy, spec), expected, pixels)
+        close(run_kernel_grad("kernel_grad", x, dy, spec), expected, terms=pixels)
 
 
 @many
@@ -200,17 +200,15 @@ def test_depthwise(spec, seed):
     assert conv.choose(spec) == "depthwise"
     assert conv.choose_input_grad(spec) == "input_grad_depthwise"
     y, dx, dw = forward(x, w, spec), input_grad(dy, w, spec), kernel_grad(x, dy, spec)
+    fused, shifted = np.maximum(y + bias + dy, 0), dx + bias[: spec.cin]
+    terms, pixels = spec.taps, math.prod(spec.out_shape[:-1])
     for _ in each_level():
-        close(run_with_weights("depthwise", x, w, spec, spec.out_shape), y)
-        close(
-            run_with_weights("depthwise", x, w, spec, spec.out_shape, bias, dy, activation=RELU),
-            np.maximum(y + bias + dy, 0),
-        )
-        close(run_with_weights("input_grad_depthwise", dy, w, spec, spec.x_shape), dx)
-        close(
-            run_with_weights("input_grad_depthwise", dy, w, spec, spec.x_shape, bias[: spec.cin]), dx + bias[: spec.cin]
-        )
-        close(run_kernel_grad("kernel_grad_depthwise", x, dy, spec), dw)
+        close(run_with_weights("depthwise", x, w, spec, spec.out_shape), y, terms=terms)
+        close(run_with_weights("depthwise", x, w, spec, spec.out_shape, bias, dy, activation=RELU), fused, terms=terms)
+        close(run_with_weights("input_grad_depthwise", dy, w, spec, spec.x_shape), dx, terms=terms)
+        got = run_with_weights("input_grad_depthwise", dy, w, spec, spec.x_shape, bias[: spec.cin])
+        close(got, shifted, terms=terms)
+        close(run_kernel_grad("kernel_grad_depthwise", x, dy, spec), dw, terms=pixels)
 
 
 SHAPES = [

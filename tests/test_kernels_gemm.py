@@ -60,8 +60,12 @@ def test_matmul(spec, seed, shared):
     )
     expected = a.astype(np.float64) @ b.astype(np.float64)
     for _ in each_level():
-        close(product(a, b, spec), expected, spec.k)
-        close(product(a, b, spec, bias, residual, activation=RELU), np.maximum(expected + bias + residual, 0), spec.k)
+        close(product(a, b, spec), expected, terms=spec.k)
+        close(
+            product(a, b, spec, bias, residual, activation=RELU),
+            np.maximum(expected + bias + residual, 0),
+            terms=spec.k,
+        )
 
 
 @many
@@ -72,8 +76,8 @@ def test_matmul_packed(spec, seed):
     a, b, bias = arrays(seed, (spec.m, spec.k), (spec.k, spec.n), (spec.n,))
     expected = a.astype(np.float64) @ b.astype(np.float64)
     for _ in each_level():
-        close(packed_product(a, b, spec), expected, spec.k)
-        close(packed_product(a, b, spec, bias, activation=RELU), np.maximum(expected + bias, 0), spec.k)
+        close(packed_product(a, b, spec), expected, terms=spec.k)
+        close(packed_product(a, b, spec, bias, activation=RELU), np.maximum(expected + bias, 0), terms=spec.k)
 
 
 @pytest.mark.parametrize(
