@@ -109,7 +109,7 @@ def _relu_general_grad(
 relu_general = activation("relu_general", _relu_general, _relu_general_grad)
 
 sigmoid = activation("sigmoid", _sigmoid, lambda g, y, x: mul(g, mul(y, sub(1, y))))
-tanh = activation("tanh", np.tanh, lambda g, y, x: mul(g, sub(1, square(y))))
+tanh = activation("tanh", np.tanh, lambda g, y, x: mul(g, mul(sub(1, y), add(y, 1))))
 softplus = activation("softplus", _softplus, lambda g, y, x: mul(g, sigmoid(x)))
 log_sigmoid = activation("log_sigmoid", lambda x: -_softplus(-x), lambda g, y, x: mul(g, sigmoid(neg(x))))
 softsign = activation("softsign", lambda x: x / (1 + np.abs(x)), lambda g, y, x: div(g, square(add(absolute(x), 1))))
@@ -166,7 +166,7 @@ hard_silu = activation(
     lambda x: x * np.clip(x / 6 + 0.5, 0, 1),
     lambda g, y, x: add(mul(g, hard_sigmoid(x)), mul(x, _pass(_between(x, -3, 3), mul(g, 1 / 6)))),
 )
-hard_tanh = activation("hard_tanh", lambda x: np.clip(x, -1, 1), lambda g, y, x: _pass(_between(x, -1, 1), g))
+hard_tanh = activation("hard_tanh", lambda x: np.clip(x, -1, 1), lambda g, y, x: _pass(less_equal(absolute(x), 1), g))
 
 
 def _mish_grad(g: Array, y: Array, x: Array) -> Array:

@@ -22,7 +22,8 @@ Shape = tuple[int, ...]
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
-_SPLIT = (0x5B1C7A2D, 0x9E3779B9)  # keeps the keys that a key is split into apart from the numbers drawn with it
+# keep derived keys apart from each other and from the numbers drawn with the key
+_SPLIT, _FOLD = (0x5B1C7A2D, 0x9E3779B9), (0x2545F491, 0x4F6CDD1D)
 
 
 def _rotated(x: np.ndarray, by: int) -> np.ndarray:
@@ -61,8 +62,8 @@ random_bits = register(Primitive("random_bits", _infer_bits, _bits))
 
 def fold_in(key: Array, number: int) -> Array:
     """A new key from a key and an integer."""
-    words = np.asarray([number & 0xFFFFFFFF, (number >> 32) & 0xFFFFFFFF], np.uint32) ^ np.asarray(_SPLIT, np.uint32)
-    return random_bits(bitwise_xor(key, words), shape=(2,))
+    mixed = random_bits(bitwise_xor(key, np.asarray(_FOLD, np.uint32)), shape=(2,))
+    return random_bits(bitwise_xor(mixed, key_of(number)), shape=(2,))
 
 
 def split(key: Array, count: int) -> Array:

@@ -142,7 +142,10 @@ def _infer_slice(x: Aval, *, starts: Axes, stops: Axes, steps: Axes) -> Aval:
 
 
 def _slices(starts: Axes, stops: Axes, steps: Axes) -> tuple[slice, ...]:
-    return tuple(slice(a, None if b < 0 else b, s) for a, b, s in zip(starts, stops, steps, strict=True))
+    return tuple(
+        slice(a, None if b < 0 else b, s) if len(range(a, b, s)) else slice(0, 0)
+        for a, b, s in zip(starts, stops, steps, strict=True)
+    )
 
 
 def _slice_vjp(g: Array, y: Array, x: Array, *, starts: Axes, stops: Axes, steps: Axes) -> tuple[Array]:
