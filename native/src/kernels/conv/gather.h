@@ -141,6 +141,14 @@ private:
         const Axis& a = phase_->axis[2];
         const int64_t channels = g_.source_channels, length = g_.run_length();
         offsets_[run] = tap * g_.depth * kPanel;
+        const int64_t first = j2 * a.source_step + a.offset, last = first + (n - 1) * a.source_step;
+        if (base && first >= 0 && last + a.taps <= a.source) {
+            const float** row = rows_ + run * kRows + r;
+            const float* p = base + first * channels;
+            const int64_t step = a.source_step * channels;
+            for (int i = 0; i < n; ++i) row[i] = p + i * step;
+            return run + 1;
+        }
         for (int i = 0; i < n; ++i) {
             const int64_t x = (j2 + i) * a.source_step + a.offset;
             const float*& row = rows_[run * kRows + r + i];

@@ -146,8 +146,8 @@ inline void tail_tile(TileArgs t, int rows, int cols, int vectors) {
 }
 
 // All `cols` <= kPanel wanted columns of one panel for one block of rows. `panel` must have readable columns up to the
-// next multiple of a vector.
-inline void panel_tile(TileArgs t, int rows, int cols, const Finish& finish) {
+// next multiple of a vector. `t` is changed, not copied: a copy right after its fields were written stalls.
+inline void panel_tile(TileArgs& t, int rows, int cols, const Finish& finish) {
     const float* residual[kRows];
     if (finish.residual) {
         for (int r = 0; r < rows; ++r) residual[r] = finish.residual + (t.out[r] - finish.out);
