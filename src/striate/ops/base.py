@@ -26,19 +26,26 @@ def op(*families: str, names: tuple[str, ...] = ()) -> Callable[[F], F]:
     """
 
     def decorate(fn: F) -> F:
-        @functools.wraps(fn)
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            if any_symbolic(args, kwargs):
-                return FunctionOperation(fn).symbolic_call(*args, **kwargs)
-            return fn(*args, **kwargs)
-
+        wrapper = symbolic(fn)
         for name in (fn.__name__, *names):
             OPS[name] = wrapper
             paths = [f"keras.ops.{name}", *(f"keras.ops.{family}.{name}" for family in families)]
             export(*paths)(wrapper)
-        return wrapper  # type: ignore[return-value]
+        return wrapper
 
     return decorate
+
+
+def symbolic(fn: F) -> F:
+    """`fn`, which with a KerasTensor among its arguments becomes a node of the layer graph."""
+
+    @functools.wraps(fn)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if any_symbolic(args, kwargs):
+            return FunctionOperation(fn).symbolic_call(*args, **kwargs)
+        return fn(*args, **kwargs)
+
+    return wrapper  # type: ignore[return-value]
 
 
 def tensors(*xs: Any, dtype: Any = None, floating: bool = False) -> list[Any]:
@@ -142,5 +149,6 @@ __all__ = [
     "host",
     "op",
     "sizes",
+    "symbolic",
     "tensors",
 ]
