@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -275,17 +275,3 @@ def _flat_index(indices: list[Any], sizes: list[int]) -> Any:
         index = elementwise.where(elementwise.less(index, 0), elementwise.add(index, n), index)
         total = index if total is None else elementwise.add(elementwise.mul(total, n), index)
     return total
-
-
-@export("keras.ops.custom_gradient", "keras.ops.core.custom_gradient")
-def custom_gradient(f: Callable[..., Any]) -> Any:
-    """Decorator for a function that returns its result and its gradient, `(y, grad)`: calls return `y`.
-
-    The gradient given is used where `y` takes part in differentiation.
-    """
-
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        return f(*args, **kwargs)[0]
-
-    wrapper.__name__ = getattr(f, "__name__", "custom_gradient")
-    return wrapper
