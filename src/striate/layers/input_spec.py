@@ -98,7 +98,7 @@ def _check_rank(shape: Any, ndim: int, spec: InputSpec, where: str) -> None:
     if spec.max_ndim is not None and ndim > spec.max_ndim:
         raise ValueError(f"{where}: expected max_ndim={spec.max_ndim}, found ndim={ndim}. {full}")
     if spec.min_ndim is not None and ndim < spec.min_ndim:
-        raise ValueError(f"{where}: expected min_ndim={spec.min_ndim}, found ndim={ndim}. {full}")
+        raise ValueError(f"{where}: expected min_ndim={spec.min_ndim}, found ndim={ndim}. {full}{_hint(spec.min_ndim, ndim)}")
 
 
 def _hint(wanted: int, found: int) -> str:

@@ -148,7 +148,7 @@ class RepeatVector(Layer):
     def __init__(self, n: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not isinstance(n, int):
-            raise TypeError(message(f"RepeatVector '{self.name}'", f"Expected an integer value for `n`, got {type(n)}"))
+            raise TypeError(message(f"RepeatVector '{self.name}'", f"Expected an integer value for `n`, got {n!r} of type {type(n)}"))
         self.n = n
         self.input_spec = InputSpec(ndim=2)
 
