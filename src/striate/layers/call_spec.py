@@ -13,7 +13,7 @@ import numpy as np
 
 from striate.core import tree
 from striate.ir import Value
-from striate.trace import KerasTensor, Variable
+from striate.trace import KerasTensor, Variable, current_fill
 
 _CONTEXT = threading.local()
 
@@ -29,6 +29,19 @@ def accepts(fn: Any, name: str) -> bool:
     """Whether `fn` has a parameter `name` or takes any keyword."""
     parameters = signature_of(fn).parameters
     return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+@lru_cache(maxsize=1024)
+def names(fn: Any, name: str) -> bool:
+    """Whether `fn` has a parameter `name`."""
+    return name in signature_of(fn).parameters
+
+
+@lru_cache(maxsize=1024)
+def default(fn: Any, name: str) -> Any:
+    """The default of `fn`'s parameter `name`; None without one."""
+    found = signature_of(fn).parameters.get(name)
+    return None if found is None or found.default is inspect.Parameter.empty else found.default
 
 
 def is_tensor(x: Any) -> bool:
@@ -54,7 +67,13 @@ class CallSpec:
 
     def shapes(self) -> dict[str, Any]:
         """`{"inputs_shape": ..., ...}`: for each tensor argument the shape, or the nest of shapes."""
-        return {f"{k}_shape": shape_of(v) for k, v in self.tensors.items()}
+        unknown = current_fill()
+        return {f"{k}_shape": _unfilled(shape_of(v), unknown) for k, v in self.tensors.items()}
+
+
+def _unfilled(shape: Any, unknown: int | None) -> Any:
+    """While shapes are inferred, the number that stands for unknown sizes is None again: `build` must not see it."""
+    return shape if unknown is None else tree.map_structure(lambda n: None if n == unknown else n, shape)
 
 
 def _holds_tensors(x: Any) -> bool:

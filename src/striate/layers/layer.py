@@ -22,12 +22,14 @@ from striate.layers.input_spec import InputSpec, check_inputs
 from striate.layers.tracking import Tracked, unique
 from striate.trace import (
     KerasTensor,
+    Node,
     Operation,
     Variable,
     any_symbolic,
     autocast,
     convert,
     current_path,
+    current_tracer,
     name_scope,
 )
 from striate.trace.operators import OPS
@@ -57,11 +59,15 @@ class Layer(Tracked, Operation):
     ) -> None:
         self._begin_tracking()
         super().__init__(name=name)
+        if not isinstance(trainable, bool | np.bool_):
+            raise ValueError(f"Expected `trainable` to be a boolean. Received: trainable={trainable!r} (of type {type(trainable)})")
         self.activity_regularizer = regularizers.get(activity_regularizer)
         self._input_shape_arg = _input_shape_argument(kwargs, type(self).__name__)
-        self.built, self.autocast, self.supports_masking = False, autocast, False
+        self.built, self.autocast = False, autocast
+        self.supports_masking = type(self).compute_mask is not Layer.compute_mask
         self._trainable, self._path, self._losses = bool(trainable), None, []
         self._build_shapes: dict[str, Any] | None = None
+        self._convert_inputs = True
         self._input_spec: Any = None
         self.dtype_policy = policies.get(dtype)
 
@@ -166,7 +172,8 @@ class Layer(Tracked, Operation):
         value = bool(value)
         self._trainable = value
         for variable in self._own_variables():
-            variable.trainable = value and variable.born_trainable
+            if variable.born_trainable:
+                variable.trainable = value
         for sub in self._sublayers():
             sub.trainable = value
 
@@ -263,49 +270,72 @@ class Layer(Tracked, Operation):
 
     # Calling ---------------------------------------------------------------------------------------------------------
 
-    def build(self, *shapes: Any) -> None:
-        """Makes the variables; subclasses override it. By default there are none."""
+    def build(self, input_shape: Any = None) -> None:
+        """Makes the variables for inputs of `input_shape`; subclasses override it. By default there are none."""
         self.built = True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         self._check_super_called()
-        args, kwargs = self._standardize(args, kwargs)
+        given = (args, kwargs)
+        if self._convert_inputs:
+            args = tuple(tree.map_structure(self._to_input, a) for a in args)
+            kwargs = {k: tree.map_structure(self._to_input, v) for k, v in kwargs.items()}
+            self._check_positional(args)
         spec = CallSpec(self, args, kwargs)
-        if self.input_spec is not None and spec.first is not None:
-            check_inputs(self.input_spec, spec.first, self)
+        self._check_spec(spec)
         with self._open_scope():
             self._maybe_build(spec)
-            if call_spec.accepts(type(self).call, "training"):
-                kwargs = self._with_training(spec, kwargs)
-            with training_scope(kwargs.get("training", ambient_training())), autocast(self._autocast_dtype()):
+            training = self._training_for(spec)
+            if training is not None and call_spec.names(type(self).call, "training"):
+                kwargs = {**kwargs, "training": training}
+            with training_scope(training), autocast(self._autocast_dtype()):
                 outputs = super().__call__(*args, **kwargs)
-        if self.activity_regularizer is not None:
-            self._losses[:] = [self.activity_regularizer(x) for x in tree.flatten(outputs) if not any_symbolic(x)]
+        if any_symbolic(given):
+            Node(self, *given, outputs)
+        elif self.activity_regularizer is not None and current_tracer() is None:
+            self._losses[:] = [self._activity_loss(x) for x in tree.flatten(outputs)]
         return outputs
+
+    def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
+        """The symbolic results for symbolic arguments."""
+        return self.compute_output_spec(*args, **kwargs)
+
+    def _check_positional(self, args: Any) -> None:
+        for x in tree.flatten(args):
+            if x is not None and not call_spec.is_tensor(x):
+                raise ValueError(
+                    "Only input tensors may be passed as positional arguments. The following argument value should be "
+                    f"passed as a keyword argument: {x!r} (of type {type(x)}, to layer '{self.name}'). Convert data to "
+                    "a NumPy array."
+                )
+
+    def _check_spec(self, spec: CallSpec) -> None:
+        if self.input_spec is not None and spec.first is not None:
+            check_inputs(self.input_spec, spec.first, self)
+
+    def _activity_loss(self, x: Any) -> Any:
+        """The penalty on an output, per sample."""
+        loss = self.activity_regularizer(x)
+        return OPS["true_divide"](loss, x.shape[0]) if x.ndim and x.shape[0] else loss
 
     def _autocast_dtype(self) -> str | None:
         policy = self.dtype_policy
         return policy.compute_dtype if policy.compute_dtype != policy.variable_dtype else None
 
-    def _with_training(self, spec: CallSpec, kwargs: dict[str, Any]) -> dict[str, Any]:
-        if spec.arguments.get("training") is not None or "training" in spec.arguments:
-            if spec.arguments.get("training") is not None:
-                return kwargs
-            kwargs = {k: v for k, v in kwargs.items() if k != "training"}
+    def _training_for(self, spec: CallSpec) -> bool | None:
+        """What the caller says of `training`, else the enclosing call, else the default of `call`."""
+        given = spec.arguments.get("training")
+        if given is not None:
+            return given
         ambient = ambient_training()
-        return kwargs if ambient is None else {**kwargs, "training": ambient}
-
-    def _standardize(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
-        """Arrays and lists of numbers become tensors, floats in the compute dtype if `autocast`."""
-        converted = tuple(tree.map_structure(self._to_input, a) for a in args)
-        return converted, {k: tree.map_structure(self._to_input, v) for k, v in kwargs.items()}
+        return ambient if ambient is not None else call_spec.default(type(self).call, "training")
 
     def _to_input(self, x: Any) -> Any:
         if not call_spec.is_tensor(x) and not hasattr(x, "__array__"):
             return x
         if isinstance(x, KerasTensor):
             if self.autocast and dtypes.is_floating(x.dtype) and x.dtype != self.input_dtype:
-                return _retyped(x, self.input_dtype)
+                return KerasTensor(x.shape, self.input_dtype, name=x.name)
             return x
         x = convert(x)
         wanted = self.autocast and dtypes.is_floating(str(x.dtype)) and str(x.dtype) != self.input_dtype
@@ -314,29 +344,35 @@ class Layer(Tracked, Operation):
     def _maybe_build(self, spec: CallSpec) -> None:
         if self.built:
             return
-        shapes = spec.shapes()
         with autocast(None):
-            if len(_parameters(type(self).build)) == 1:
-                self.build(next(iter(shapes.values()), None))
-            else:
-                self.build(**{k: v for k, v in shapes.items() if call_spec.accepts(type(self).build, k)})
+            self.build(**self._shapes_for(type(self).build, spec))
         self.built = True
+        self._check_spec(spec)
+
+    def _shapes_for(self, method: Any, spec: CallSpec) -> dict[str, Any]:
+        """The shapes of the call's tensors as arguments of `method` (`build` or `compute_output_shape`)."""
+        shapes, names = spec.shapes(), _parameters(method)
+        if len(names) == 1:
+            return {names[0]: next(iter(shapes.values()), None)}
+        for name in names:
+            if not name.endswith("_shape") or not call_spec.names(type(self).call, name.removesuffix("_shape")):
+                raise ValueError(
+                    f"For a `{method.__name__}()` method with more than one argument, all arguments should have a `_shape` "
+                    f"suffix and match an argument from `call()`. Layer '{self.name}' ({type(self).__name__}) has the "
+                    f"argument `{name}`. Rename it, or the argument of `call()`."
+                )
+        return {k: v for k, v in shapes.items() if k in names}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "build" in cls.__dict__:
             cls.build = _recorded(cls.__dict__["build"])  # type: ignore[method-assign]
 
-    def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
-        with training_scope(kwargs.get("training", ambient_training())):
-            return super().symbolic_call(*args, **kwargs)
-
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
         if type(self).compute_output_shape is Layer.compute_output_shape:
             return super().compute_output_spec(*args, **kwargs)
-        shapes = CallSpec(self, args, kwargs).shapes()
-        one = len(_parameters(type(self).compute_output_shape)) == 1
-        shape = self.compute_output_shape(*([next(iter(shapes.values()))] if one else shapes.values()))
+        method = type(self).compute_output_shape
+        shape = self.compute_output_shape(**self._shapes_for(method, CallSpec(self, args, kwargs)))
         return _specs(shape, self.compute_dtype)
 
     def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
@@ -359,16 +395,18 @@ class Layer(Tracked, Operation):
         base: dict[str, Any] = {"trainable": self.trainable, "dtype": _dtype_config(self.dtype_policy)}
         if self.activity_regularizer is not None:
             base["activity_regularizer"] = regularizers.serialize(self.activity_regularizer)
-        if type(self).get_config is Layer.get_config and type(self).__init__ is not Layer.__init__:
-            return {**super().get_config(), **base}
-        return {"name": self.name, **base}
+        if type(self).get_config is not Layer.get_config or type(self).__init__ is Layer.__init__:
+            return {"name": self.name, **base}
+        parameters = call_spec.signature_of(type(self).__init__).parameters
+        free = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        return {**super().get_config(), **{k: v for k, v in base.items() if free or k in parameters}}
 
     def get_build_config(self) -> dict[str, Any] | None:
         """The shapes that the layer was built with."""
         shapes = self._build_shapes
         if shapes is None:
             return None
-        return {"input_shape": next(iter(shapes.values()))} if len(shapes) == 1 else {"shapes_dict": shapes}
+        return {"input_shape": next(iter(shapes.values()))} if len(shapes) == 1 else {"shapes_dict": dict(shapes)}
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Builds the layer for the shapes in `config`."""
@@ -401,17 +439,11 @@ def _recorded(build: Any) -> Any:
         self._check_super_called()
         with self._open_scope(), paused():
             build(self, *args, **kwargs)
-        self._build_shapes = inspect.signature(build).bind(self, *args, **kwargs).arguments
-        self._build_shapes = {k: v for k, v in self._build_shapes.items() if k != "self"}
+        bound = call_spec.signature_of(build).bind(self, *args, **kwargs).arguments
+        self._build_shapes = dict(list(bound.items())[1:])
         self.built = True
 
     return wrapper
-
-
-def _retyped(x: KerasTensor, dtype: str) -> KerasTensor:
-    made = KerasTensor(x.shape, dtype, name=x.name)
-    made._keras_history = x._keras_history
-    return made
 
 
 def _is_shape(x: Any) -> bool:
@@ -456,3 +488,6 @@ def _input_shape_argument(kwargs: dict[str, Any], where: str) -> Any:
         stacklevel=4,
     )
     return tuple(shape) if isinstance(shape, list | tuple) else (shape,)
+
+
+Layer.build = _recorded(Layer.build)  # type: ignore[method-assign]

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from striate.trace import Variable
+
+_BIRTHS = itertools.count()
+_CHANGES = [0]
+
+
+def changes() -> int:
+    """A number that grows whenever an attribute of one of striate's own, built layers is replaced: plans made before are
+    out of date."""
+    return _CHANGES[0]
+
+
+def note_change() -> None:
+    """Says that plans made so far are out of date."""
+    _CHANGES[0] += 1
 
 
 class Tracked:
@@ -15,15 +30,21 @@ class Tracked:
     references to things that belong to somebody else.
     """
 
-    _UNTRACKED = frozenset({"_inbound_nodes", "_outbound_nodes", "_auto_config_args", "_nested_inputs", "_nested_outputs"})
+    _UNTRACKED = frozenset(
+        {
+            "_auto_config_args", "_build_shapes", "_inbound_nodes", "_losses", "_nested_inputs", "_nested_outputs",
+            "_outbound_nodes",
+        }
+    )  # fmt: skip
 
     def _begin_tracking(self) -> None:
-        self.__dict__["_own"] = []
-        self.__dict__["_children"] = []
+        if "_held" not in self.__dict__:
+            self.__dict__.update(_held=[], _containers=[], _late=[], _birth=next(_BIRTHS))
 
     def __setattr__(self, name: str, value: Any) -> None:
+        self._note(name)
         super().__setattr__(name, value)
-        if "_own" not in self.__dict__:
+        if "_held" not in self.__dict__:
             if isinstance(value, Variable | Tracked):
                 raise RuntimeError(
                     f"In layer {type(self).__name__}, you forgot to call `super().__init__()` as the first statement in "
@@ -33,35 +54,52 @@ class Tracked:
         if name not in self._UNTRACKED:
             self._track(value)
 
+    def _note(self, name: str) -> None:
+        if not name.startswith("_") and self.__dict__.get("built") and type(self).__module__.startswith("striate."):
+            replaced = name in self.__dict__ or isinstance(getattr(type(self), name, None), property)
+            if replaced and name != "built":
+                note_change()
+
     def __delattr__(self, name: str) -> None:
         value = self.__dict__.get(name)
         super().__delattr__(name)
-        for held in ("_own", "_children"):
-            self.__dict__[held] = [v for v in self.__dict__.get(held, []) if v is not value]
+        for kept in ("_held", "_containers", "_late"):
+            self.__dict__[kept] = [v for v in self.__dict__.get(kept, []) if v is not value]
 
     def _track(self, value: Any) -> None:
-        if isinstance(value, Variable):
-            _append(self.__dict__["_own"], value)
-        elif isinstance(value, Tracked):
-            _append(self.__dict__["_children"], value)
+        if isinstance(value, Variable | Tracked):
+            self._look()
+            _append(self.__dict__["_held"], value)
         elif isinstance(value, list | tuple | dict | set):
-            _append(self.__dict__["_children"], value)
+            self._look()
+            _append(self.__dict__["_containers"], value)
+            for leaf in _members([value]):
+                _append(self.__dict__["_late"], leaf)
+                _append(self.__dict__["_held"], leaf)
+        elif isinstance(getattr(value, "state", None), Variable):  # a SeedGenerator
+            _append(self.__dict__["_held"], value.state)
+
+    def _look(self) -> list[Any]:
+        """What this object holds, now: containers may have got and lost members since."""
+        held, late = self.__dict__["_held"], self.__dict__["_late"]
+        present = list(_members(self.__dict__["_containers"]))
+        gone = [v for v in late if not _among(present, v)]
+        for value in gone:
+            _remove(held, value)
+            _remove(late, value)
+        found = [v for v in unique(present) if not _among(held, v)]
+        found.sort(key=lambda v: v.__dict__.get("_birth", -1))
+        held.extend(found)
+        late.extend(found)
+        return held
 
     def _own_variables(self) -> list[Variable]:
         """The variables of this object itself, not those of its sublayers."""
-        found = list(self.__dict__["_own"])
-        for leaf in _leaves(c for c in self.__dict__["_children"] if not isinstance(c, Tracked)):
-            if isinstance(leaf, Variable):
-                _append(found, leaf)
-        return found
+        return [v for v in self._look() if isinstance(v, Variable)]
 
     def _sublayers(self) -> list[Any]:
         """The layers that this object holds, each once."""
-        found: list[Any] = []
-        for leaf in _leaves(self.__dict__["_children"]):
-            if isinstance(leaf, Tracked):
-                _append(found, leaf)
-        return found
+        return [v for v in self._look() if isinstance(v, Tracked)]
 
     def _flatten_layers(self, include_self: bool = True, recursive: bool = True) -> Iterator[Any]:
         """This layer and those below it, each once."""
@@ -77,19 +115,30 @@ class Tracked:
                 stack[:0] = layer._sublayers()
 
 
+def _members(items: Iterable[Any]) -> Iterator[Any]:
+    """The variables and layers in nested containers."""
+    for item in items:
+        if isinstance(item, dict):
+            yield from _members(item.values())
+        elif isinstance(item, list | tuple | set):
+            yield from _members(item)
+        elif isinstance(item, Variable | Tracked):
+            yield item
+        elif isinstance(getattr(item, "state", None), Variable):
+            yield item.state
+
+
+def _among(found: list[Any], value: Any) -> bool:
+    return any(v is value for v in found)
+
+
 def _append(found: list[Any], value: Any) -> None:
-    if not any(v is value for v in found):
+    if not _among(found, value):
         found.append(value)
 
 
-def _leaves(items: Iterable[Any]) -> Iterator[Any]:
-    for item in items:
-        if isinstance(item, dict):
-            yield from _leaves(item.values())
-        elif isinstance(item, list | tuple | set):
-            yield from _leaves(item)
-        else:
-            yield item
+def _remove(found: list[Any], value: Any) -> None:
+    found[:] = [v for v in found if v is not value]
 
 
 def unique(variables: Iterable[Any]) -> list[Any]:

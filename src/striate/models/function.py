@@ -28,11 +28,21 @@ class Function(Operation):
 
     def _set_graph(self, inputs: Any, outputs: Any) -> None:
         self._nested_inputs, self._nested_outputs = inputs, outputs
-        self.inputs, self.outputs = _tensors(inputs, "inputs"), _tensors(outputs, "outputs")
-        graph = map_graph(self.inputs, self.outputs)
+        self._inputs, self._outputs = symbols(inputs, "inputs"), symbols(outputs, "outputs")
+        graph = map_graph(self._inputs, self._outputs)
         self._nodes, self._operations = graph.nodes, graph.operations
-        self._depths = graph.depths
+        self._node_depths = graph.node_depths
         self._cache = Cache()
+
+    @property
+    def inputs(self) -> list[KerasTensor]:
+        """The symbolic inputs, in a row."""
+        return self._inputs
+
+    @property
+    def outputs(self) -> list[KerasTensor]:
+        """The symbolic outputs, in a row."""
+        return self._outputs
 
     @property
     def operations(self) -> list[Operation]:
@@ -44,7 +54,7 @@ class Function(Operation):
 
         `call(operation, args, kwargs)` computes one operation; by default the operation is called.
         """
-        known: dict[int, Any] = {id(t): v for t, v in zip(self.inputs, values, strict=True)}
+        known: dict[int, Any] = {id(t): v for t, v in zip(self._inputs, values, strict=True)}
         for node in self._nodes:
             if node.is_input or all(id(t) in known for t in node.output_tensors):
                 continue
@@ -58,45 +68,66 @@ class Function(Operation):
         values = self.match_inputs(inputs)
         if current_tracer() is not None or any_symbolic(*values):
             return self.run_graph(values)
-        return self.run_compiled((), lambda *xs: self.run_graph(list(xs)), values)
-
-    def run_compiled(self, key: Any, fn: Any, values: list[Any]) -> Any:
-        """Runs `fn(*values)` as one plan, compiled once per shapes, dtypes and `key`."""
         arrays = [np.asarray(convert(v)) for v in values]
-        return self._cache.get(key, fn, arrays)(arrays)
+        for array, wanted in zip(arrays, self._inputs, strict=True):
+            check_shape(array.shape, wanted, self.name)
+        return self._cache.get((), lambda *xs: self.run_graph(list(xs)), arrays)(arrays)
 
     def match_inputs(self, inputs: Any) -> list[Any]:
-        """The leaves of `inputs` in the order of `self.inputs`; ValueError if their number differs."""
-        if isinstance(inputs, dict) and not isinstance(self._nested_inputs, dict):
-            names = [t._keras_history.operation.name for t in self.inputs]
-            if all(n in inputs for n in names):
-                return [inputs[n] for n in names]
-        if isinstance(inputs, dict) and isinstance(self._nested_inputs, dict):
-            missing = [k for k in self._nested_inputs if k not in inputs]
-            if missing:
-                raise ValueError(f"Function '{self.name}' needs the inputs {missing}, got {sorted(inputs)}.")
-            inputs = {k: inputs[k] for k in self._nested_inputs}
+        """The leaves of `inputs` in the order of `self.inputs`.
+
+        A dict gives its entries by name; keys that no input has are left out.
+
+        Raises:
+            ValueError: an input is missing, or there are too many.
+        """
+        if isinstance(inputs, dict):
+            return self._match_names(inputs)
         values = tree.flatten(inputs)
-        if len(values) != len(self.inputs):
+        if len(values) != len(self._inputs):
             raise ValueError(
-                f"Layer '{self.name}' expected {len(self.inputs)} input(s), received {len(values)}. Pass one array per "
-                f"input: {[t.shape for t in self.inputs]}."
+                f"Layer '{self.name}' expected {len(self._inputs)} input(s), received {len(values)}. Pass one array per "
+                f"input, of the shapes {[t.shape for t in self._inputs]}."
             )
         return values
 
+    def _match_names(self, inputs: dict[str, Any]) -> list[Any]:
+        nest = self._nested_inputs
+        wanted = nest if isinstance(nest, dict) else {t.name: t for t in self._inputs}
+        missing = [k for k in wanted if k not in inputs]
+        if missing:
+            raise ValueError(f"Layer '{self.name}' got no value for the inputs {missing}. Received the keys {sorted(inputs)}.")
+        if isinstance(nest, dict):
+            return tree.flatten({k: inputs[k] for k in nest})
+        return [inputs[t.name] for t in self._inputs]
+
     def compute_output_spec(self, inputs: Any) -> Any:
         values = self.match_inputs(inputs)
-        same = all(tuple(v.shape) == t.shape for v, t in zip(values, self.inputs, strict=True))
-        if same:
+        if all(tuple(v.shape) == t.shape for v, t in zip(values, self._inputs, strict=True)):
             return tree.map_structure(lambda t: KerasTensor(t.shape, t.dtype), self._nested_outputs)
         return self.run_graph(values, call=lambda op, args, kwargs: op.compute_output_spec(*args, **kwargs))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The nest of output shapes for a nest of input shapes."""
         leaves = [input_shape] if _is_shape(input_shape) else _shape_leaves(input_shape)
-        symbols = [KerasTensor(s, t.dtype) for s, t in zip(leaves, self.inputs, strict=True)]
-        outputs = self.compute_output_spec(tree.pack(self._nested_inputs, symbols))
+        made = [KerasTensor(s, t.dtype, name=t.name) for s, t in zip(leaves, self._inputs, strict=True)]
+        outputs = self.compute_output_spec(tree.pack(self._nested_inputs, made))
         return tree.map_structure(lambda t: t.shape, outputs)
+
+
+def check_shape(shape: tuple[Any, ...], wanted: KerasTensor, name: str) -> None:
+    """ValueError unless an input of `shape` fits the symbolic one."""
+    known = zip(shape, wanted.shape, strict=False)
+    if len(shape) == len(wanted.shape) and all(w is None or n is None or w == n for n, w in known):
+        return
+    if len(shape) == len(wanted.shape) - 1:
+        fix = "A batch axis seems to be missing: use x[None, ...]."
+    else:
+        fix = "Give it arrays of that shape (None fits any size), or make a model for another `Input` shape."
+    raise ValueError(
+        f"Invalid input shape for model '{name}', input '{wanted.name}': expected shape {wanted.shape}, but input has "
+        f"incompatible shape {tuple(shape)}. {fix}"
+    )
 
 
 def _not_none(result: Any) -> list[Any]:
@@ -114,7 +145,8 @@ def _shape_leaves(nest: Any) -> list[Any]:
     return [leaf for child in children for leaf in _shape_leaves(child)]
 
 
-def _tensors(nest: Any, what: str) -> list[KerasTensor]:
+def symbols(nest: Any, what: str) -> list[KerasTensor]:
+    """The symbolic tensors in `nest`; ValueError for anything else and for none."""
     leaves = [x for x in tree.flatten(nest) if x is not None]
     for x in leaves:
         if not isinstance(x, KerasTensor):

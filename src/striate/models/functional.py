@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from typing import Any
 
 import numpy as np
 
+from striate import engines
 from striate.core import tree
 from striate.core.registry import export
+from striate.layers.call_spec import ambient_training
 from striate.layers.input_layer import InputLayer
 from striate.layers.input_spec import InputSpec
 from striate.layers.layer import Layer
-from striate.models.function import Function
+from striate.layers.tracking import changes
+from striate.models import functional_config
+from striate.models.function import Function, check_shape, symbols
 from striate.models.model import Model
+from striate.models.subgraph import starting_at
 from striate.ops.base import cast_to
 from striate.trace import FunctionOperation, KerasTensor, any_symbolic, current_tracer
+from striate.trace.compiled import CompiledFunction
 from striate.trace.operators import OPS
 
 
@@ -24,17 +32,29 @@ class Functional(Function, Model):
 
     A model of striate's own layers runs as one compiled plan per input signature; with layers of the user's own among
     them, each layer runs as Python, so that prints and branches do what they say.
+
+    Args:
+        inputs, outputs: symbolic tensors or nests of them; inputs may be results of layers, too.
+        name: by default numbered automatically.
     """
 
-    _UNTRACKED = Model._UNTRACKED | {"_operations", "_nodes", "inputs", "outputs"}
+    _UNTRACKED = Model._UNTRACKED | {"_operations", "_nodes", "_inputs", "_outputs"}
 
     def __init__(self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any) -> None:
         trainable = kwargs.pop("trainable", None)
+        symbols(inputs, "inputs")
+        symbols(outputs, "outputs")
+        _check_keys(inputs)
+        inputs, outputs = starting_at(inputs, outputs)
         Model.__init__(self, name=name, **kwargs)
-        self._set_graph(_plain(inputs), _plain(outputs))
-        self.built, self._losses = True, []
-        self.__dict__["_children"] = [op for op in self._operations if isinstance(op, Layer)]
+        self._convert_inputs = False
+        self._set_graph(inputs, outputs)
+        for layer in self.layers:
+            self._track(layer)
         self._compiles = all(_is_known(op) for op in self._operations)
+        self._quick: dict[Any, CompiledFunction] = {}
+        self.output_names = [t._keras_history.operation.name for t in self._outputs]
+        self.built = True
         if trainable is not None:
             self.trainable = trainable
 
@@ -55,80 +75,139 @@ class Functional(Function, Model):
 
     @property
     def input_shape(self) -> Any:
-        """The nest of input shapes."""
-        return tree.map_structure(lambda t: t.shape, self._nested_inputs)
+        """The shape of the input; of several, a list of them."""
+        return _single([t.shape for t in self._inputs])
 
     @property
     def output_shape(self) -> Any:
-        """The nest of output shapes."""
-        return tree.map_structure(lambda t: t.shape, self._nested_outputs)
+        """The shape of the output; of several, a list of them."""
+        return _single([t.shape for t in self._outputs])
 
     @property
     def input_spec(self) -> Any:
-        """None: `call` checks the inputs, because it may still adjust their rank."""
-        return None
+        """What the inputs must look like; `call` checks it, because it may still adjust their rank."""
+        return [
+            InputSpec(shape=(None, *t.shape[1:]), allow_last_axis_squeeze=True, name=t._keras_history.operation.name)
+            for t in self._inputs
+        ]
 
     @input_spec.setter
     def input_spec(self, value: Any) -> None:
         raise AttributeError("A functional model's input spec follows from its inputs.")
 
+    def _check_spec(self, spec: Any) -> None:
+        pass  # `call` does it
+
+    def build(self, input_shape: Any = None) -> None:
+        """Nothing to do: the layers were built when they were called."""
+
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Computes the outputs; see `Function.call`."""
-        values = [self._standard_input(v, t) for v, t in zip(self.match_inputs(inputs), self.inputs, strict=True)]
-        if current_tracer() is not None or any_symbolic(*values) or not self._compiles:
-            return self.run_graph(values)
-        return self.run_compiled((training,), lambda *xs: self.run_graph(list(xs)), values)
+        """Computes the outputs, as one plan where the model has only layers of striate's own."""
+        given = self.match_inputs(inputs)
+        values = [self._standard_input(v, t) for v, t in zip(given, self._inputs, strict=True)]
+        eager = any(v is None for v in values) or not self._compiles or self.run_eagerly
+        if eager or current_tracer() is not None or any_symbolic(*values):
+            return _single(self.run_graph(values))
+        compiled = self._cache.get((training, changes()), lambda *xs: _single(self.run_graph(list(xs))), values)
+        if len(values) == 1 and values[0] is given[0] and training is None:
+            self._remember(values[0], compiled)
+        return compiled(values)
+
+    def _remember(self, x: np.ndarray, compiled: CompiledFunction) -> None:
+        if len(self._quick) >= 16:
+            self._quick.clear()
+        self._quick[(x.shape, x.dtype, engines.current(), changes())] = compiled
+
+    def quickly(self, x: np.ndarray) -> CompiledFunction | None:
+        """The plan for the array `x` if `call` has used one for its like before."""
+        return self._quick.get((x.shape, x.dtype, engines.current(), changes()))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if len(args) == 1 and not kwargs and type(args[0]) is np.ndarray:
+            found = self.quickly(args[0])
+            if found is not None and ambient_training() is None and current_tracer() is None:
+                return found(args)
+        return super().__call__(*args, **kwargs)
 
     def _standard_input(self, value: Any, wanted: KerasTensor) -> Any:
         """`value` in the dtype of the input, with a missing or superfluous last axis of size 1 mended as Keras does."""
-        value = cast_to(value, wanted.dtype) if not isinstance(value, KerasTensor) else value
+        if value is None:
+            layer = wanted._keras_history.operation
+            if not getattr(layer, "optional", False):
+                raise ValueError(f"The input '{wanted.name}' is not optional, but None was passed. Pass an array.")
+            return None
+        if not isinstance(value, KerasTensor):
+            value = cast_to(value, wanted.dtype)
         rank, shape = len(wanted.shape), tuple(value.shape)
         if len(shape) == rank + 1 and shape[-1] == 1:
             value = OPS["squeeze"](value, -1)
         elif len(shape) == rank - 1 and wanted.shape[-1] == 1:
             value = OPS["expand_dims"](value, -1)
-        self._check_shape(tuple(value.shape), wanted)
+        check_shape(tuple(value.shape), wanted, self.name)
         return value
 
-    def _check_shape(self, shape: tuple[Any, ...], wanted: KerasTensor) -> None:
-        fits = len(shape) == len(wanted.shape) and all(
-            w is None or n is None or w == n for n, w in zip(shape, wanted.shape, strict=False)
-        )
-        if not fits:
-            axis = " A batch axis seems to be missing: use x[None, ...]." if len(shape) == len(wanted.shape) - 1 else ""
-            raise ValueError(
-                f'Input of model "{self.name}" is incompatible: expected shape={wanted.shape}, found shape={shape}.{axis}'
-            )
-
     def compute_output_spec(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        return Function.compute_output_spec(self, inputs)
+        values = [self._standard_input(v, t) for v, t in zip(self.match_inputs(inputs), self._inputs, strict=True)]
+        return _single(Function.compute_output_spec(self, tree.pack(self._nested_inputs, values)))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The nest of output shapes for a nest of input shapes."""
         return Function.compute_output_shape(self, input_shape)
 
-    def build(self, input_shape: Any = None) -> None:
-        """Nothing to do: the layers were built when they were called."""
-
-    @property
-    def _input_specs(self) -> list[InputSpec]:
-        return [InputSpec(shape=t.shape, name=t._keras_history.operation.name) for t in self.inputs]
-
     def get_config(self) -> dict[str, Any]:
-        """The layers, their calls, the inputs and the outputs."""
-        return {"name": self.name, "trainable": self.trainable}
+        """The layers, their calls, the inputs and the outputs; of a subclass with other arguments, those."""
+        if not _made_like_functional(type(self)):
+            return Model.get_config(self)
+        return functional_config.config_of(self)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        """A model made from what `get_config` returned."""
+        if not {"layers", "input_layers", "output_layers"} <= set(config):
+            return super().from_config(config)
+        inputs, outputs, rest = functional_config.graph_from(config, custom_objects)
+        return (cls if _made_like_functional(cls) else Functional)(inputs=inputs, outputs=outputs, **rest)
 
 
-def _plain(nest: Any) -> Any:
-    return nest if tree.is_nested(nest) or isinstance(nest, KerasTensor | np.ndarray) else nest
+def _single(nest: Any) -> Any:
+    return nest[0] if isinstance(nest, list | tuple) and len(nest) == 1 else nest
+
+
+def _made_like_functional(cls: type) -> bool:
+    wanted = list(inspect.signature(Functional.__init__).parameters)
+    found = inspect.signature(cls.__init__).parameters
+    free = {p.kind for p in found.values()} >= {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+    return free or list(found)[:4] == wanted[:4]
+
+
+def _check_keys(inputs: Any) -> None:
+    for key, tensor in inputs.items() if isinstance(inputs, dict) else ():
+        if isinstance(tensor, KerasTensor) and key != tensor.name:
+            warnings.warn(
+                "When providing `inputs` as a dict, all keys in the dict must match the names of the corresponding "
+                f"tensors. Received key '{key}' mapping to value {tensor} which has name '{tensor.name}'. Change the "
+                f"tensor name to '{key}' (via `Input(..., name='{key}')`)",
+                stacklevel=4,
+            )
 
 
 def _is_known(operation: Any) -> bool:
     """Whether an operation is striate's own all the way down, so that its trace does what its Python does."""
-    if isinstance(operation, FunctionOperation | InputLayer):
+    if isinstance(operation, FunctionOperation):
+        return _own(operation.fn)
+    if isinstance(operation, InputLayer):
         return True
-    known = type(operation).__module__.startswith("striate.") and not getattr(operation, "runs_user_code", False)
-    return known and all(_is_known(sub) for sub in getattr(operation, "_sublayers", list)())
+    if not _own(type(operation)) or getattr(operation, "runs_user_code", False):
+        return False
+    if getattr(operation, "activity_regularizer", None) is not None:
+        return False
+    if any(inspect.isfunction(v) and not _own(v) for v in vars(operation).values()):
+        return False
+    return all(_is_known(sub) for sub in getattr(operation, "_sublayers", list)())
+
+
+def _own(x: Any) -> bool:
+    return str(getattr(x, "__module__", "")).startswith("striate.")
 
 
 Model._FUNCTIONAL = Functional

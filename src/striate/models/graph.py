@@ -10,11 +10,11 @@ from striate.trace import KerasTensor, Node, Operation
 
 
 class LayerGraph(NamedTuple):
-    """Nodes by decreasing depth (distance from the outputs), and operations in the same order."""
+    """Nodes by decreasing depth (distance from the outputs), operations in the same order, the nodes' depths by `id`."""
 
     nodes: list[Node]
     operations: list[Operation]
-    depths: dict[int, int]
+    node_depths: dict[int, int]
 
 
 def map_graph(inputs: Sequence[KerasTensor], outputs: Sequence[KerasTensor]) -> LayerGraph:
@@ -32,7 +32,12 @@ def map_graph(inputs: Sequence[KerasTensor], outputs: Sequence[KerasTensor]) -> 
     operations = sorted(order.values(), key=lambda item: (-op_depth[id(item[1])], item[0]))
     listed = [operation for _, operation in operations]
     _check_names(listed)
-    return LayerGraph(nodes, listed, op_depth)
+    return LayerGraph(nodes, listed, dict(node_depth))
+
+
+def calls_between(inputs: Sequence[KerasTensor], outputs: Sequence[KerasTensor]) -> list[Node]:
+    """The nodes that compute `outputs` from `inputs`, in an order in which they can be computed."""
+    return _visit(inputs, outputs)[0]
 
 
 def producer(tensor: KerasTensor) -> Node:
@@ -56,14 +61,15 @@ def _visit(inputs: Any, outputs: Any) -> tuple[list[Node], dict[int, tuple[int, 
         if step == "leave":
             state[id(node)] = "done"
             finished.append(node)
+        elif id(tensor) in stops and not node.is_input:
+            state.setdefault(id(node), "done")  # where the function starts: what made it stands outside
         elif state.get(id(node)) == "open":
             raise ValueError(f"Tensor {tensor} from operation '{node.operation.name}' is part of a cycle.")
         elif id(node) not in state:
             state[id(node)] = "open"
             order.setdefault(id(node.operation), (len(order), node.operation))
             stack.append((tensor, "leave"))
-            if id(tensor) not in stops:
-                stack.extend((t, "enter") for t in reversed(node.input_tensors) if not _is(state, producer(t), "done"))
+            stack.extend((t, "enter") for t in reversed(node.input_tensors) if not _is(state, producer(t), "done"))
     return finished, order
 
 
@@ -72,12 +78,13 @@ def _is(state: dict[int, str], node: Node, what: str) -> bool:
 
 
 def _depths(finished: Sequence[Node]) -> tuple[dict[int, int], dict[int, int]]:
+    inside = {id(n) for n in finished}
     nodes: dict[int, int] = defaultdict(int)
     operations: dict[int, int] = defaultdict(int)
     for node in reversed(finished):
         depth = max(nodes[id(node)], operations[id(node.operation)])
         operations[id(node.operation)] = nodes[id(node)] = depth
-        for parent in node.parent_nodes:
+        for parent in (p for p in node.parent_nodes if id(p) in inside):
             nodes[id(parent)] = max(depth + 1, nodes[id(parent)])
     return nodes, operations
 
@@ -85,7 +92,7 @@ def _depths(finished: Sequence[Node]) -> tuple[dict[int, int], dict[int, int]]:
 def _add_unused_inputs(inputs: Any, finished: Any, order: Any, node_depth: Any, op_depth: Any) -> None:
     for tensor in inputs:
         node = producer(tensor)
-        if id(node.operation) not in order:
+        if id(node.operation) not in order and node.is_input:
             order[id(node.operation)] = (-1, node.operation)
             node_depth[id(node)] = op_depth[id(node.operation)] = 0
             finished.append(node)
@@ -93,6 +100,9 @@ def _add_unused_inputs(inputs: Any, finished: Any, order: Any, node_depth: Any, 
 
 def _check_connected(inputs: Any, outputs: Any, finished: Sequence[Node]) -> None:
     known = {id(t) for t in inputs}
+    for tensor in outputs:
+        if not finished and id(tensor) not in known:
+            _disconnected(tensor, producer(tensor).operation)
     for node in finished:
         if all(id(t) in known for t in node.output_tensors):
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from striate.core.registry import export
+from striate.layers import call_spec
 from striate.layers.layer import Layer
 from striate.models.predict import Predictor
 from striate.models.summary import print_summary
@@ -22,21 +23,22 @@ class Model(Layer):
 
     _FUNCTIONAL: Any = None  # filled by `models.functional`: what Model(inputs, outputs) makes
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        if cls._makes_functional(args, kwargs) and Model._FUNCTIONAL is not None:
-            return Model._FUNCTIONAL.__new__(Model._FUNCTIONAL, *args, **kwargs)
-        return super().__new__(cls)
+    run_eagerly = False  # whether `predict` runs the layers' Python code each time, untraced
 
-    @classmethod
-    def _makes_functional(cls, args: Any, kwargs: Any) -> bool:
-        given = len(args) >= 2 or (len(args) == 1 and "outputs" in kwargs) or ("inputs" in kwargs and "outputs" in kwargs)
-        return cls is Model and given
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        if cls is Model and _is_functional(args, kwargs):
+            cls = Model._FUNCTIONAL
+        return super().__new__(cls, *args, **kwargs)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        if type(self)._FUNCTIONAL is not None and args:
+        if _is_functional(args, kwargs) and not isinstance(self, Model._FUNCTIONAL):
+            _make_functional(type(self))
+            Model._FUNCTIONAL.__init__(self, *args, **kwargs)
+            return
+        if args:
             raise TypeError(
-                f"{type(self).__name__}.__init__ got positional arguments {args}. A subclassed model takes none: define "
-                "its layers in `__init__` and use them in `call`, or use Model(inputs=..., outputs=...)."
+                f"{type(self).__name__}.__init__ got positional arguments {args}. Use Model(inputs=..., outputs=...), or a "
+                "subclass that defines its layers in `__init__` and uses them in `call`."
             )
         super().__init__(**kwargs)
         self._predictor: Any = None
@@ -52,19 +54,25 @@ class Model(Layer):
         """The layers directly below the model."""
         return [layer for layer in self._sublayers() if isinstance(layer, Layer)]
 
+    @layers.setter
+    def layers(self, value: Any) -> None:
+        raise AttributeError("`Model.layers` attribute is reserved and should not be used. Please use another name.")
+
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """The layer called `name`, or the one at `index`.
 
         Raises:
             ValueError: neither or both given, or no such layer.
         """
-        if (name is None) == (index is None):
-            raise ValueError(f"Provide either a layer name or layer index at `get_layer`. Received: name={name}, index={index}.")
+        if name is not None and index is not None:
+            raise ValueError(f"Provide only a layer name or a layer index. Received: index={index}, name={name}.")
         layers = self.layers
         if index is not None:
             if not -len(layers) <= index < len(layers):
                 raise ValueError(f"Was asked to retrieve layer at index {index} but model only has {len(layers)} layers.")
             return layers[index]
+        if name is None:
+            raise ValueError("Provide either a layer name or layer index at `get_layer`.")
         found = next((layer for layer in layers if layer.name == name), None)
         if found is None:
             raise ValueError(f"No such layer: {name}. Existing layers are: {[layer.name for layer in layers]}.")
@@ -95,13 +103,20 @@ class Model(Layer):
         Returns:
             Arrays in the nest of the model's outputs.
         """
-        if self._predictor is None:
-            self._predictor = Predictor(self)
-        return self._predictor(x, batch_size, verbose, steps, callbacks)
+        return self._predicting()(x, batch_size, verbose, steps, callbacks)
 
     def predict_on_batch(self, x: Any) -> Any:
-        """The outputs for one batch."""
-        return self.predict(x, batch_size=len(x) if hasattr(x, "__len__") and not isinstance(x, list | dict) else None, verbose=0)
+        """The outputs for one batch: an array, or a nest of arrays."""
+        return self._predicting().on_batch(x)
+
+    def predict_step(self, data: Any) -> Any:
+        """What `predict` does with one batch; subclasses may override it."""
+        return self(data, training=False) if call_spec.names(type(self).call, "training") else self(data)
+
+    def _predicting(self) -> Predictor:
+        if self._predictor is None:
+            self._predictor = Predictor(self)
+        return self._predictor
 
     def load_weights(self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any) -> None:
         """Loads weights from a `.weights.h5` or a legacy `.h5` file; on an error the model is unchanged."""
@@ -110,3 +125,18 @@ class Model(Layer):
     def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
         """Saves the weights to a `.weights.h5` file, written beside it and moved into place."""
         save_weights(self, filepath, overwrite=overwrite)
+
+
+def _is_functional(args: Any, kwargs: Any) -> bool:
+    """Whether a model is made with inputs and outputs."""
+    return len(args) >= 2 or (len(args) == 1 and "outputs" in kwargs) or ("inputs" in kwargs and "outputs" in kwargs)
+
+
+def _make_functional(cls: type) -> None:
+    """Puts the functional model between a subclass of `Model` that calls `super().__init__(inputs, outputs)` and `Model`."""
+    if cls is not object and Model in cls.__bases__:
+        cls.__bases__ = tuple(Model._FUNCTIONAL if base is Model else base for base in cls.__bases__)
+        return
+    for base in cls.__bases__:
+        if issubclass(base, Model):
+            _make_functional(base)

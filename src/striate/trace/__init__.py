@@ -3,7 +3,7 @@
 from striate.trace.compiled import Cache, CompiledFunction
 from striate.trace.keras_tensor import KerasTensor, any_symbolic, standardize_shape
 from striate.trace.naming import auto_name, to_snake_case, uniquify
-from striate.trace.operation import FunctionOperation, KerasHistory, Node, Operation, infer_spec
+from striate.trace.operation import FunctionOperation, KerasHistory, Node, Operation, current_fill, infer_spec
 from striate.trace.operators import OPS
 from striate.trace.scope import current_path, name_scope
 from striate.trace.tracing import Traced, TracedTensor, current_tracer, trace
@@ -25,6 +25,7 @@ __all__ = [
     "auto_name",
     "autocast",
     "convert",
+    "current_fill",
     "current_path",
     "current_tracer",
     "infer_spec",

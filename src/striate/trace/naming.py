@@ -30,6 +30,13 @@ def uniquify(name: str) -> str:
     return f"{name}_{count}" if count else name
 
 
+def count(prefix: str) -> int:
+    """How often this was asked for `prefix`, this time included."""
+    with _LOCK:
+        _COUNTS["uid " + prefix] += 1
+        return _COUNTS["uid " + prefix]
+
+
 def reset() -> None:
     """Starts counting anew (`clear_session`)."""
     with _LOCK:

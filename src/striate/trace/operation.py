@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,6 +19,24 @@ from striate.trace.tracing import TracedTensor, trace
 # An unknown size is traced twice, with these two in its place: a result's size that differs is unknown, too. They lie
 # far apart so that strides up to a few hundred still tell them apart, and are prime so that hardly anything divides them.
 _FILLS = (521, 1051)
+
+
+_STATE = threading.local()
+
+
+def current_fill() -> int | None:
+    """While shapes are inferred, the number in the place of unknown sizes; else None."""
+    return getattr(_STATE, "fill", None)
+
+
+@contextmanager
+def _filling(fill: int) -> Iterator[None]:
+    before = current_fill()
+    _STATE.fill = fill
+    try:
+        yield
+    finally:
+        _STATE.fill = before
 
 
 class KerasHistory(NamedTuple):
@@ -112,23 +132,19 @@ class Operation:
 
     @property
     def input(self) -> Any:
-        """The symbolic input of the only call."""
-        tensors = self._only_node("input").input_tensors
+        """The symbolic input of the first call."""
+        tensors = self._first_node("input").input_tensors
         return tensors[0] if len(tensors) == 1 else tensors
 
     @property
     def output(self) -> Any:
-        """The symbolic output of the only call."""
-        return self._only_node("output").outputs
+        """The symbolic output of the first call."""
+        tensors = self._first_node("output").output_tensors
+        return tensors[0] if len(tensors) == 1 else tensors
 
-    def _only_node(self, what: str) -> Any:
+    def _first_node(self, what: str) -> Any:
         if not self._inbound_nodes:
             raise AttributeError(f"The layer {self.name} has never been called and thus has no defined {what}. Call it first.")
-        if len(self._inbound_nodes) > 1:
-            raise AttributeError(
-                f"The layer {self.name} has multiple inbound nodes and hence the notion of '{what}' is ill-defined. "
-                f"Use the tensors that its calls returned."
-            )
         return self._inbound_nodes[0]
 
     def get_config(self) -> dict[str, Any]:
@@ -157,6 +173,10 @@ class FunctionOperation(Operation):
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         return self.fn(*args, **kwargs)
+
+    def again(self) -> FunctionOperation:
+        """The same function as another operation, under the same name."""
+        return FunctionOperation(self.fn, name=self.name)
 
 
 def infer_spec(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -190,6 +210,7 @@ def _traced_avals(fn: Callable[..., Any], fill: int, args: Any, kwargs: Any) -> 
         new_args, new_kwargs = tree.pack([args, kwargs], full)
         return fn(*new_args, **new_kwargs)
 
-    traced = trace(run, avals)
+    with _filling(fill):
+        traced = trace(run, avals)
     outputs = traced.graph.outputs
     return tree.map_structure(lambda i: None if i is None else _Spec(outputs[i].aval), traced.structure)

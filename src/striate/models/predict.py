@@ -1,0 +1,172 @@
+"""`predict`: a model on batches of arrays, as one compiled plan per shape of batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from striate.core import tree
+from striate.layers.tracking import changes
+from striate.models.batches import Batches, arrays_of
+from striate.trace import Cache, Variable, convert
+from striate.utils.progbar import Progbar
+
+
+class Predictor:
+    """Runs a model's `predict_step` on batches.
+
+    The step is traced once per shapes and dtypes, and with it the Python code of the user's own layers; with the model's
+    `run_eagerly` it runs as it is.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self._cache = Cache()
+
+    def __call__(self, x: Any, batch_size: Any, verbose: Any, steps: Any, callbacks: Any) -> Any:
+        batches = Batches(x, batch_size, steps)
+        shown = _verbosity(verbose)
+        if not shown and not callbacks and batches.count == 1 and batches.samples is not None:
+            return self.step(next(iter(batches)))
+        listeners = _Listeners(self.model, callbacks, batches.count)
+        bar = Progbar(batches.count, verbose=shown) if shown else None
+        return self._loop(batches, listeners, bar)
+
+    def _loop(self, batches: Batches, listeners: _Listeners, bar: Progbar | None) -> Any:
+        results = Results(batches.samples)
+        listeners.tell("on_predict_begin")
+        done = 0
+        for done, batch in enumerate(batches, start=1):
+            listeners.tell("on_predict_batch_begin", done - 1)
+            outputs = self.step(batch)
+            results.add(outputs)
+            listeners.tell("on_predict_batch_end", done - 1, {"outputs": outputs})
+            if bar is not None:
+                bar.update(done, finalize=done == batches.count)
+        if bar is not None and done != batches.count:
+            bar.update(done, finalize=True)
+        listeners.tell("on_predict_end")
+        return results.joined()
+
+    def step(self, batch: Any) -> Any:
+        """The outputs for one batch, a nest of arrays."""
+        if self.model.run_eagerly:
+            return tree.map_structure(_plain, self.model.predict_step(batch))
+        if isinstance(batch, np.ndarray):
+            return self._cache.get(("array", changes()), self.model.predict_step, [batch])([batch])
+        batch = tree.map_structure(lambda x: None if x is None else np.asarray(convert(x)), batch)
+        leaves = tree.flatten(batch)
+        arrays = [a for a in leaves if a is not None]
+
+        def run(*values: Any) -> Any:
+            supply = iter(values)
+            return self.model.predict_step(tree.pack(batch, [None if a is None else next(supply) for a in leaves]))
+
+        return self._cache.get((_signature(batch), changes()), run, arrays)(arrays)
+
+    def on_batch(self, x: Any) -> Any:
+        """The outputs for one batch, given as `predict` takes it."""
+        batch = arrays_of(x)
+        if batch is None:
+            raise ValueError(f"`predict_on_batch` needs an array or a nest of arrays, got {type(x).__name__}.")
+        return self.step(batch)
+
+
+def _plain(x: Any) -> Any:
+    return np.asarray(x.value if isinstance(x, Variable) else x)
+
+
+def _signature(nest: Any) -> Any:
+    """The nesting of `nest`, as something that can be looked up."""
+    if isinstance(nest, dict):
+        return ("dict", tuple((k, _signature(nest[k])) for k in nest))
+    if isinstance(nest, list | tuple):
+        return (type(nest).__name__, tuple(_signature(v) for v in nest))
+    return nest is None
+
+
+def _verbosity(verbose: Any) -> int:
+    if verbose == "auto":
+        return 1
+    if isinstance(verbose, str) or verbose not in (0, 1, 2):
+        raise ValueError(f"`verbose` must be 'auto', 0, 1 or 2. Received: verbose={verbose!r}")
+    return int(verbose)
+
+
+class _Listeners:
+    """The callbacks of a call of `predict`; a method that one lacks is left out."""
+
+    def __init__(self, model: Any, callbacks: Any, count: int | None) -> None:
+        self.callbacks = callbacks if isinstance(callbacks, list | tuple) else [] if callbacks is None else [callbacks]
+        self.tell("set_model", model)
+        self.tell("set_params", {"steps": count})
+
+    def tell(self, what: str, *args: Any) -> None:
+        for callback in self.callbacks:
+            method = getattr(callback, what, None)
+            if method is not None:
+                method(*args)
+
+
+class Results:
+    """Collects the outputs of batches: into one array each when the number of samples is known."""
+
+    def __init__(self, samples: int | None) -> None:
+        self.samples, self._filled = samples, 0
+        self._whole: Any = None
+        self._parts: list[Any] = []
+
+    def add(self, outputs: Any) -> None:
+        """Appends the outputs of the next batch."""
+        leaves = tree.flatten(outputs)
+        rows = {a.shape[0] if a.ndim else None for a in leaves if a is not None}
+        first = not self._parts and self._whole is None
+        if first and self.samples is not None and len(rows) == 1 and None not in rows and max(rows) < self.samples:
+            self._whole = tree.map_structure(lambda a: None if a is None else np.empty((self.samples, *a.shape[1:]), a.dtype), outputs)
+        if self._whole is not None and self._fits(leaves, rows):
+            self._fill(leaves, rows.pop())
+        else:
+            self._unpack()
+            self._parts.append(outputs)
+
+    def _fits(self, leaves: list[Any], rows: set[Any]) -> bool:
+        """Whether the batch has the sizes of the first one (images of another size give other feature maps)."""
+        same = all(a is None or a.shape[1:] == w.shape[1:] for a, w in zip(leaves, tree.flatten(self._whole), strict=True))
+        return same and len(rows) == 1 and None not in rows and self._filled + max(rows) <= (self.samples or 0)
+
+    def _fill(self, leaves: list[Any], rows: int) -> None:
+        for part, whole in zip(leaves, tree.flatten(self._whole), strict=True):
+            if part is not None:
+                whole[self._filled : self._filled + rows] = part
+        self._filled += rows
+
+    def _unpack(self) -> None:
+        if self._whole is not None:
+            self._parts = [tree.map_structure(lambda w: None if w is None else w[: self._filled], self._whole)]
+            self._whole = None
+
+    def joined(self) -> Any:
+        """The outputs of all batches.
+
+        Raises:
+            ValueError: there was no batch.
+        """
+        if self._whole is not None:
+            return tree.map_structure(lambda w: w if w is None or len(w) == self._filled else w[: self._filled], self._whole)
+        if not self._parts:
+            raise ValueError("`predict` got no batches: the iterable was empty. A generator can be used only once.")
+        if len(self._parts) == 1:
+            return self._parts[0]
+        return tree.map_structure(lambda *parts: None if parts[0] is None else _concatenated(parts), *self._parts)
+
+
+def _concatenated(parts: tuple[np.ndarray, ...]) -> np.ndarray:
+    if parts[0].ndim == 0:
+        return np.stack(parts)
+    if len({p.shape[1:] for p in parts}) > 1:
+        raise ValueError(
+            f"`predict` cannot join outputs of shapes {parts[0].shape} and "
+            f"{next(p.shape for p in parts if p.shape[1:] != parts[0].shape[1:])}. Call the model on each batch instead."
+        )
+    return np.concatenate(parts)
