@@ -212,14 +212,17 @@ def convert(x: Any, dtype: Any = None) -> Any:
     if isinstance(x, KerasTensor):
         raise ValueError(f"{x} has no value. Call the op on it directly, or pass an array.")
     wanted = dtypes.standardize(dtype) if dtype is not None else None
-    if isinstance(x, np.ndarray | Value) and (wanted is None or str(x.dtype) == wanted):
-        return x if isinstance(x, Value) or x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
     if isinstance(x, Value):
-        return OPS["cast"](x, wanted)
+        return x if wanted is None or x.dtype == wanted else OPS["cast"](x, wanted)
+    if isinstance(x, np.ndarray) and x.dtype.kind in _NUMERIC and wanted in (None, x.dtype.name):
+        return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
     if isinstance(x, list | tuple) and any(isinstance(v, Value) for v in _leaves(x)):
         stacked = OPS["stack"]([convert(v) for v in x])
         return stacked if wanted is None else OPS["cast"](stacked, wanted)
     return _to_array(x, wanted)
+
+
+_NUMERIC = "biufc"  # NumPy's kinds
 
 
 def _leaves(x: Any) -> Iterator[Any]:
@@ -235,7 +238,7 @@ def _to_array(x: Any, dtype: str | None) -> np.ndarray:
         array = np.asarray(x)
     except ValueError as error:
         raise ValueError(f"cannot make an array of {type(x).__name__}: {error}. All rows must have one length.") from None
-    if array.dtype.kind not in "biufc":
+    if array.dtype.kind not in _NUMERIC:
         raise ValueError(
             f"expected numbers, got {type(x).__name__} of dtype {array.dtype}. Convert it to a numeric NumPy array first "
             "(an image file: `striate.utils.load_img` and `img_to_array`)."
