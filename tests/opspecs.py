@@ -1,7 +1,7 @@
 """One table of ops: how to draw inputs and parameters, and the truth, written another way than the op itself.
 
-To add an op, add a line. `test_primitives.py` checks each entry: shapes, dtypes, values against `truth`, gradients against
-finite differences; and that no registered primitive is missing here without a reason.
+To add an op, add a line. `test_primitives.py` checks each entry: shapes, dtypes, values against `truth`, gradients
+against finite differences; and that no registered primitive is missing here without a reason.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ def axes(draw: Any, rank: int) -> tuple[int, ...]:
     return tuple(a for a in range(rank) if draw(st.booleans()))
 
 
-# --- elementwise, one input: domain, truth on one number, whether it is smooth -------------------------------------------
+# --- elementwise, one input: domain, truth on one number, whether it is smooth
+# -------------------------------------------
 
 
 def one(lo: float, hi: float) -> Sample:
@@ -139,7 +140,8 @@ for _name, _fn in {"isnan": math.isnan, "isinf": math.isinf, "isfinite": math.is
     SPECS[_name] = Spec(special, each(_fn), grad=False)
 
 
-# --- activations: Keras's formulas, one number at a time ----------------------------------------------------------------
+# --- activations: Keras's formulas, one number at a time
+# ----------------------------------------------------------------
 
 
 def _expit(v: float) -> float:
@@ -172,7 +174,11 @@ def _sparse_plus(v: float) -> float:
 ACTIVATIONS: dict[str, tuple[Callable[..., float], list[dict[str, Any]], bool]] = {
     "relu": (lambda v: max(v, 0.0), [{}], False),
     "relu6": (lambda v: _clip(v, 0, 6), [{}], False),
-    "leaky_relu": (lambda v, negative_slope=0.2: v if v > 0 else negative_slope * v, [{}, {"negative_slope": 0.01}], False),
+    "leaky_relu": (
+        lambda v, negative_slope=0.2: v if v > 0 else negative_slope * v,
+        [{}, {"negative_slope": 0.01}],
+        False,
+    ),
     "relu_general": (
         _relu_general,
         [
@@ -197,7 +203,11 @@ ACTIVATIONS: dict[str, tuple[Callable[..., float], list[dict[str, Any]], bool]] 
     "mish": (lambda v: v * math.tanh(math.log(1 + math.exp(v))), [{}], True),
     "tanh_shrink": (lambda v: v - math.tanh(v), [{}], True),
     "hard_shrink": (lambda v, threshold=0.5: v if abs(v) > threshold else 0.0, [{}, {"threshold": 1.0}], False),
-    "soft_shrink": (lambda v, threshold=0.5: math.copysign(max(abs(v) - threshold, 0), v), [{}, {"threshold": 1.0}], False),
+    "soft_shrink": (
+        lambda v, threshold=0.5: math.copysign(max(abs(v) - threshold, 0), v),
+        [{}, {"threshold": 1.0}],
+        False,
+    ),
     "threshold": (
         lambda v, threshold, default_value: v if v > threshold else default_value,
         [{"threshold": 0.5, "default_value": -7.0}],
@@ -217,7 +227,8 @@ for _name, (_fn, _choices, _smooth) in ACTIVATIONS.items():
     SPECS[_name] = Spec(with_params(_choices), each(_fn), second=_smooth, rtol=1e-9)
 
 
-# --- elementwise, two inputs ----------------------------------------------------------------------------------------------
+# --- elementwise, two inputs
+# ----------------------------------------------------------------------------------------------
 
 
 def broadcastable(draw: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -235,7 +246,9 @@ def two(lo: float = -3, hi: float = 3, kind: type = float) -> Sample:
         a, b = broadcastable(draw)
         shift = 0.0217 if kind is float else 0  # the same draw twice gives no equal numbers
         pair = [floats(draw, a, lo, hi), floats(draw, b, lo + shift, hi + shift)]
-        return (pair if draw(st.booleans()) else pair[::-1]) if kind is float else [np.floor(v).astype(kind) for v in pair], {}
+        return (pair if draw(st.booleans()) else pair[::-1]) if kind is float else [
+            np.floor(v).astype(kind) for v in pair
+        ], {}
 
     return sample
 
@@ -281,7 +294,9 @@ for _name, _pair, _sample in [
 ]:
     SPECS[_name] = Spec(_sample, pairs(_pair), grad=False)
 SPECS["logical_not"] = Spec(lambda draw: ([floats(draw, shape(draw)) > 0], {}), each(lambda v: not v), grad=False)
-SPECS["bitwise_not"] = Spec(lambda draw: ([floats(draw, shape(draw), 0, 99).astype(np.int32)], {}), each(lambda v: -v - 1), grad=False)
+SPECS["bitwise_not"] = Spec(
+    lambda draw: ([floats(draw, shape(draw), 0, 99).astype(np.int32)], {}), each(lambda v: -v - 1), grad=False
+)
 
 
 def _sample_where(draw: Any) -> tuple[Inputs, dict[str, Any]]:
@@ -298,14 +313,21 @@ def _truth_where(condition: np.ndarray, a: np.ndarray, b: np.ndarray) -> Any:
 SPECS["where"] = Spec(_sample_where, _truth_where, second=True)
 
 
-# --- convolution, pooling, products: loops over all cells ------------------------------------------------------------------
+# --- convolution, pooling, products: loops over all cells
+# ------------------------------------------------------------------
 
 
 def windows(draw: Any, rank: int | None = None) -> tuple[tuple[int, ...], dict[str, Any]]:
     """Spatial sizes, and window, strides, padding, dilation that fit them."""
     rank = rank or draw(st.integers(1, 3))
     dims = [
-        (draw(st.integers(1, 3)), draw(st.integers(1, 3)), draw(st.integers(1, 2)), draw(st.integers(0, 2)), draw(st.integers(0, 2)))
+        (
+            draw(st.integers(1, 3)),
+            draw(st.integers(1, 3)),
+            draw(st.integers(1, 2)),
+            draw(st.integers(0, 2)),
+            draw(st.integers(0, 2)),
+        )
         for _ in range(rank)
     ]
     sizes = tuple(max(1, (k - 1) * d + 1 - lo - hi) + draw(st.integers(0, 3)) for k, _, d, lo, hi in dims)

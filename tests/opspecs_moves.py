@@ -25,7 +25,8 @@ def spec(name: str, **settings: Any) -> Callable[[Sample], Sample]:
     return add
 
 
-# --- reductions ------------------------------------------------------------------------------------------------------------
+# --- reductions
+# ------------------------------------------------------------------------------------------------------------
 
 
 def reduced(fn: Callable[[list[Any]], Any]) -> Callable[..., Any]:
@@ -137,14 +138,17 @@ def _(draw: Any) -> tuple[Inputs, Params]:
 @spec(
     "searchsorted",
     grad=False,
-    truth=lambda a, v, side: np.vectorize(lambda b: int(((a < b) if side == "left" else (a <= b)).sum()), otypes=[int])(v),
+    truth=lambda a, v, side: np.vectorize(lambda b: int(((a < b) if side == "left" else (a <= b)).sum()), otypes=[int])(
+        v
+    ),
 )
 def _(draw: Any) -> tuple[Inputs, Params]:
     a, v = np.sort(np.round(floats(draw, (5,)))), np.round(floats(draw, shape(draw)))
     return [a, v], {"side": draw(st.sampled_from(["left", "right"]))}
 
 
-# --- moving elements ---------------------------------------------------------------------------------------------------------
+# --- moving elements
+# ---------------------------------------------------------------------------------------------------------
 
 
 def _truth_cast(x: np.ndarray, dtype: str) -> Any:
@@ -228,7 +232,8 @@ def _(draw: Any) -> tuple[Inputs, Params]:
     return [floats(draw, part)], where | {"shape": size}
 
 
-# --- indices -----------------------------------------------------------------------------------------------------------------
+# --- indices
+# -----------------------------------------------------------------------------------------------------------------
 
 
 def indices(draw: Any, n: int, size: Any) -> np.ndarray:
@@ -359,7 +364,8 @@ def _(draw: Any) -> tuple[Inputs, Params]:
     return [x, floats(draw, sizes), starts], {}
 
 
-# --- padding and resizing ----------------------------------------------------------------------------------------------------
+# --- padding and resizing
+# ----------------------------------------------------------------------------------------------------
 
 
 def _padded_cell(i: int, n: int, mode: str) -> int | None:
@@ -393,7 +399,13 @@ def _(draw: Any) -> tuple[Inputs, Params]:
     return [x], {"widths": widths, "mode": mode, "value": 2.5}
 
 
-METHODS = {"nearest": "nearest", "bilinear": "linear", "bicubic": "cubic", "lanczos3": "lanczos3", "lanczos5": "lanczos5"}
+METHODS = {
+    "nearest": "nearest",
+    "bilinear": "linear",
+    "bicubic": "cubic",
+    "lanczos3": "lanczos3",
+    "lanczos5": "lanczos5",
+}
 
 
 def _jax_resize(x: Any, shape: tuple[int, ...], method: str, antialias: bool) -> Any:

@@ -85,7 +85,9 @@ def looping(count: Any, state: Any, scale: Any, limit: int | None = None) -> Any
     test = graph_of(lambda i, s, n, w: [less(i, n)], avals)
     body = graph_of(lambda i, s, n, w: [add(i, 1), add(mul(sin(s), w), s)], avals)
     zero = np.zeros((), np.int32)
-    results = while_loop(zero, state, count, scale, cond_graph=test, body_graph=body, n_state=2, maximum_iterations=limit)
+    results = while_loop(
+        zero, state, count, scale, cond_graph=test, body_graph=body, n_state=2, maximum_iterations=limit
+    )
     return results[::-1]
 
 
@@ -157,8 +159,9 @@ def test_branches_must_agree() -> None:
 
 
 def test_a_body_must_keep_its_loop_variables() -> None:
-    test, body = graph_of(lambda s: [greater(get("reduce_sum")(s, axes=(0,), keepdims=False), 0)], [FLOAT]), graph_of(
-        lambda s: [sub(s, 1), s], [FLOAT]
+    test, body = (
+        graph_of(lambda s: [greater(get("reduce_sum")(s, axes=(0,), keepdims=False), 0)], [FLOAT]),
+        graph_of(lambda s: [sub(s, 1), s], [FLOAT]),
     )
     with pytest.raises(ValueError, match="loop variables"):
         while_loop(X, cond_graph=test, body_graph=body, n_state=1, maximum_iterations=None)

@@ -110,7 +110,7 @@ def test_verify_accepts_a_good_graph() -> None:
 
 def test_verify_refuses_a_value_used_before_it_is_computed() -> None:
     graph = small()
-    with pytest.raises(GraphError, match="input 0 of 'add'.*before"):
+    with pytest.raises(GraphError, match=r"input 0 of 'add'.*before"):
         verify(Graph(graph.inputs, graph.nodes[::-1], graph.outputs))
     with pytest.raises(GraphError, match="an output of the graph"):
         verify(Graph(graph.inputs, graph.nodes[:1], graph.outputs))

@@ -1,4 +1,6 @@
-"""Each primitive of the table `opspecs`: shapes and dtypes, values against the truth, gradients against finite differences."""
+"""Each primitive of the table `opspecs`: shapes and dtypes, values against the truth, gradients against finite
+differences.
+"""
 
 from __future__ import annotations
 
@@ -33,14 +35,18 @@ def test_values(name: str, data: st.DataObject) -> None:
     results = results_of(run_reference(get(name), inputs, params))
     wanted = SPECS[name].truth(*inputs, **params)
     for found, true in zip(results, wanted if isinstance(wanted, tuple) else (wanted,), strict=True):
-        np.testing.assert_allclose(found, np.asarray(true).astype(found.dtype), rtol=SPECS[name].rtol, atol=SPECS[name].rtol)
+        np.testing.assert_allclose(
+            found, np.asarray(true).astype(found.dtype), rtol=SPECS[name].rtol, atol=SPECS[name].rtol
+        )
 
 
 @pytest.mark.parametrize("name", sorted(SPECS))
 @given(data=st.data())
 @settings(max_examples=10)
 def test_shapes_and_dtypes(name: str, data: st.DataObject) -> None:
-    """The rule agrees with the shapes that the reference itself gives, in float64 and in float32; inputs stay as they are."""
+    """The rule agrees with the shapes that the reference itself gives, in float64 and in float32; inputs stay as
+    they are.
+    """
     inputs, params = SPECS[name].sample(data.draw)
     for kind in (np.float64, np.float32):
         cast = [x.astype(kind) if x.dtype == np.float64 else x for x in inputs]
@@ -158,7 +164,8 @@ KINKS = {
     "relu": "relu", "relu6": "relu6", "leaky_relu": "leaky_relu", "elu": "elu", "selu": "selu", "celu": "celu",
     "hard_sigmoid": "hard_sigmoid", "hard_silu": "hard_silu", "hard_tanh": "hard_tanh", "hard_shrink": "hard_shrink",
     "soft_shrink": "soft_shrink", "sparse_plus": "sparse_plus", "softsign": "softsign", "sigmoid": "sigmoid",
-    "silu": "silu", "softplus": "softplus", "log_sigmoid": "log_sigmoid", "mish": "mish", "gelu": "gelu", "tanh": "tanh",
+    "silu": "silu", "softplus": "softplus", "log_sigmoid": "log_sigmoid", "mish": "mish", "gelu": "gelu",
+    "tanh": "tanh",
     "tanh_shrink": "tanh_shrink", "squareplus": "squareplus", "sparse_sigmoid": "sparse_sigmoid",
 }  # fmt: skip
 
@@ -179,7 +186,9 @@ def test_activations_and_their_gradients_at_kinks_and_far_out_are_those_of_keras
 def test_activations_stay_finite_and_precise_far_out() -> None:
     x = np.array([-800.0, -40.0, 40.0, 800.0])
     np.testing.assert_allclose(run_reference(get("softplus"), [x], {}), [0, 4.248354255291589e-18, 40, 800], rtol=1e-12)
-    np.testing.assert_allclose(run_reference(get("log_sigmoid"), [x], {}), [-800, -40, -4.248354255291589e-18, 0], rtol=1e-12)
+    np.testing.assert_allclose(
+        run_reference(get("log_sigmoid"), [x], {}), [-800, -40, -4.248354255291589e-18, 0], rtol=1e-12
+    )
     np.testing.assert_allclose(run_reference(get("sigmoid"), [x], {}), [0, 4.248354255291589e-18, 1, 1], rtol=1e-12)
 
 
@@ -208,7 +217,8 @@ def test_qr(size: tuple[int, ...]) -> None:
     x = np.random.default_rng(3).normal(size=size)
     q, r = run_reference(get("qr"), [x], {})
     np.testing.assert_allclose(q @ r, x, atol=1e-12)
-    np.testing.assert_allclose(np.swapaxes(q, -1, -2) @ q, np.broadcast_to(np.eye(q.shape[-1]), (*size[:-2], q.shape[-1], q.shape[-1])), atol=1e-12)
+    square = (*size[:-2], q.shape[-1], q.shape[-1])
+    np.testing.assert_allclose(np.swapaxes(q, -1, -2) @ q, np.broadcast_to(np.eye(square[-1]), square), atol=1e-12)
     np.testing.assert_array_equal(r, np.triu(r))
 
 
@@ -242,7 +252,9 @@ WRONG: list[tuple[str, list[tuple[int, ...]], dict[str, Any], type[Exception], s
 
 
 @pytest.mark.parametrize(("name", "shapes", "params", "error", "text"), WRONG)
-def test_wrong_use(name: str, shapes: list[tuple[int, ...]], params: dict[str, Any], error: type[Exception], text: str) -> None:
+def test_wrong_use(
+    name: str, shapes: list[tuple[int, ...]], params: dict[str, Any], error: type[Exception], text: str
+) -> None:
     with pytest.raises(error, match=text):
         get(name)(*(np.zeros(s) for s in shapes), **params)
 

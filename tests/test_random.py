@@ -1,4 +1,6 @@
-"""Random numbers: Threefry's published vectors, places that don't depend on the shape, and the distributions' moments."""
+"""Random numbers: Threefry's published vectors, places that don't depend on the shape, and the distributions'
+moments.
+"""
 
 from __future__ import annotations
 

@@ -52,5 +52,5 @@ def test_use_switches_the_engine_and_back() -> None:
 
 
 def test_an_unknown_engine_is_named() -> None:
-    with pytest.raises(ValueError, match="unknown engine 'gpu'.*reference"):
+    with pytest.raises(ValueError, match=r"unknown engine 'gpu'.*reference"):
         engines.get("gpu")

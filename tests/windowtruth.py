@@ -22,7 +22,9 @@ def out_shape(spatial: Ints, *, window: Ints, strides: Ints, padding: Any, dilat
     return tuple(sizes)
 
 
-def meetings(spatial: Ints, window: Ints, strides: Ints, padding: Any, dilation: Ints) -> Iterator[tuple[Ints, Ints, Ints]]:
+def meetings(
+    spatial: Ints, window: Ints, strides: Ints, padding: Any, dilation: Ints
+) -> Iterator[tuple[Ints, Ints, Ints]]:
     """(output place, window cell, input cell) for each cell that lies inside the input, row by row."""
     out = out_shape(spatial, window=window, strides=strides, padding=padding, dilation=dilation)
     for o in np.ndindex(*out):

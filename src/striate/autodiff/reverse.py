@@ -1,4 +1,6 @@
-"""Reverse mode: walk the nodes backwards, ask each primitive for its rule, add up what meets (Rumelhart et al. 1986)."""
+"""Reverse mode: walk the nodes backwards, ask each primitive for its rule, add up what meets (Rumelhart et al.
+1986).
+"""
 
 from __future__ import annotations
 

@@ -47,7 +47,9 @@ class Node:
 
     __slots__ = ("inputs", "op", "outputs", "params")
 
-    def __init__(self, op: str, inputs: Sequence[Value], params: Mapping[str, Any], outputs: Sequence[Value] = ()) -> None:
+    def __init__(
+        self, op: str, inputs: Sequence[Value], params: Mapping[str, Any], outputs: Sequence[Value] = ()
+    ) -> None:
         self.op, self.inputs, self.params = op, tuple(inputs), dict(params)
         self.outputs = tuple(outputs)
 

@@ -1,4 +1,6 @@
-"""Primitives: few, closed under differentiation, each one op in one place. Importing this package registers all of them."""
+"""Primitives: few, closed under differentiation, each one op in one place. Importing this package registers all of
+them.
+"""
 
 from striate.primitives import (
     activations,

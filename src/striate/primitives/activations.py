@@ -1,7 +1,7 @@
 """Activation functions: the one table that `striate.activations`, the layers and the fused kernels read.
 
-To add one: a line here (reference and gradient) and a line in the tests' table `tests/opspecs.py`. It works everywhere at
-once; only if it should be fast does it need an entry in the native engine's table of elementwise functions.
+To add one: a line here (reference and gradient) and a line in the tests' table `tests/opspecs.py`. It works everywhere
+at once; only if it should be fast does it need an entry in the native engine's table of elementwise functions.
 
 Formulas and defaults are those of Keras 3; at a kink the gradient is the one that Keras gives on JAX.
 """
@@ -84,9 +84,9 @@ def _softplus(x: np.ndarray) -> Any:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
-relu = activation("relu", lambda x: np.maximum(x, 0), lambda g, y, x: _pass(greater(x, 0), g))
-relu6 = activation("relu6", lambda x: np.clip(x, 0, 6), lambda g, y, x: _pass(_between(x, 0, 6), g))
-leaky_relu = activation(
+relu: Primitive = activation("relu", lambda x: np.maximum(x, 0), lambda g, y, x: _pass(greater(x, 0), g))
+relu6: Primitive = activation("relu6", lambda x: np.clip(x, 0, 6), lambda g, y, x: _pass(_between(x, 0, 6), g))
+leaky_relu: Primitive = activation(
     "leaky_relu",
     lambda x, negative_slope=0.2: np.where(x >= 0, x, x * negative_slope),
     lambda g, y, x, negative_slope=0.2: _sloped(greater_equal(x, 0), g, negative_slope),
@@ -106,28 +106,30 @@ def _relu_general_grad(
 
 
 # x above the threshold, slope * (x - threshold) below it, at most max_value (None: no limit).
-relu_general = activation("relu_general", _relu_general, _relu_general_grad)
+relu_general: Primitive = activation("relu_general", _relu_general, _relu_general_grad)
 
-sigmoid = activation("sigmoid", _sigmoid, lambda g, y, x: mul(g, mul(y, sub(1, y))))
-tanh = activation("tanh", np.tanh, lambda g, y, x: mul(g, mul(sub(1, y), add(y, 1))))
-softplus = activation("softplus", _softplus, lambda g, y, x: mul(g, sigmoid(x)))
-log_sigmoid = activation("log_sigmoid", lambda x: -_softplus(-x), lambda g, y, x: mul(g, sigmoid(neg(x))))
-softsign = activation("softsign", lambda x: x / (1 + np.abs(x)), lambda g, y, x: div(g, square(add(absolute(x), 1))))
-silu = activation(
+sigmoid: Primitive = activation("sigmoid", _sigmoid, lambda g, y, x: mul(g, mul(y, sub(1, y))))
+tanh: Primitive = activation("tanh", np.tanh, lambda g, y, x: mul(g, mul(sub(1, y), add(y, 1))))
+softplus: Primitive = activation("softplus", _softplus, lambda g, y, x: mul(g, sigmoid(x)))
+log_sigmoid: Primitive = activation("log_sigmoid", lambda x: -_softplus(-x), lambda g, y, x: mul(g, sigmoid(neg(x))))
+softsign: Primitive = activation(
+    "softsign", lambda x: x / (1 + np.abs(x)), lambda g, y, x: div(g, square(add(absolute(x), 1)))
+)
+silu: Primitive = activation(
     "silu", lambda x: x * _sigmoid(x), lambda g, y, x: mul(g, mul(sigmoid(x), add(mul(x, sigmoid(neg(x))), 1)))
 )
 
-elu = activation(
+elu: Primitive = activation(
     "elu",
     lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
     lambda g, y, x, alpha=1.0: where(greater(x, 0), g, mul(g, mul(exp(_below(x)), alpha))),
 )
-celu = activation(
+celu: Primitive = activation(
     "celu",
     lambda x, alpha=1.0: np.maximum(x, 0) + alpha * np.expm1(np.minimum(x, 0) / alpha),
     lambda g, y, x, alpha=1.0: where(greater(x, 0), g, mul(g, exp(div(_below(x), alpha)))),
 )
-selu = activation(
+selu: Primitive = activation(
     "selu",
     lambda x: _SELU_SCALE * np.where(x > 0, x, _SELU_ALPHA * np.expm1(np.minimum(x, 0))),
     lambda g, y, x: mul(mul(g, _SELU_SCALE), where(greater(x, 0), _number(1, x), mul(exp(_below(x)), _SELU_ALPHA))),
@@ -156,17 +158,19 @@ def _gelu_grad(g: Array, y: Array, x: Array, approximate: bool = True) -> Array:
 
 
 # Hendrycks & Gimpel 2016; `approximate` takes the tanh form.
-gelu = activation("gelu", _gelu, _gelu_grad)
+gelu: Primitive = activation("gelu", _gelu, _gelu_grad)
 
-hard_sigmoid = activation(
+hard_sigmoid: Primitive = activation(
     "hard_sigmoid", lambda x: np.clip(x / 6 + 0.5, 0, 1), lambda g, y, x: _pass(_between(x, -3, 3), mul(g, 1 / 6))
 )
-hard_silu = activation(
+hard_silu: Primitive = activation(
     "hard_silu",
     lambda x: x * np.clip(x / 6 + 0.5, 0, 1),
     lambda g, y, x: add(mul(g, hard_sigmoid(x)), mul(x, _pass(_between(x, -3, 3), mul(g, 1 / 6)))),
 )
-hard_tanh = activation("hard_tanh", lambda x: np.clip(x, -1, 1), lambda g, y, x: _pass(less_equal(absolute(x), 1), g))
+hard_tanh: Primitive = activation(
+    "hard_tanh", lambda x: np.clip(x, -1, 1), lambda g, y, x: _pass(less_equal(absolute(x), 1), g)
+)
 
 
 def _mish_grad(g: Array, y: Array, x: Array) -> Array:
@@ -174,33 +178,33 @@ def _mish_grad(g: Array, y: Array, x: Array) -> Array:
     return mul(g, add(t, mul(x, mul(sub(1, square(t)), sigmoid(x)))))
 
 
-mish = activation("mish", lambda x: x * np.tanh(_softplus(x)), _mish_grad)
-tanh_shrink = activation("tanh_shrink", lambda x: x - np.tanh(x), lambda g, y, x: mul(g, square(tanh(x))))
-hard_shrink = activation(
+mish: Primitive = activation("mish", lambda x: x * np.tanh(_softplus(x)), _mish_grad)
+tanh_shrink: Primitive = activation("tanh_shrink", lambda x: x - np.tanh(x), lambda g, y, x: mul(g, square(tanh(x))))
+hard_shrink: Primitive = activation(
     "hard_shrink",
     lambda x, threshold=0.5: np.where(np.abs(x) > threshold, x, 0),
     lambda g, y, x, threshold=0.5: _pass(greater(absolute(x), threshold), g),
 )
-soft_shrink = activation(
+soft_shrink: Primitive = activation(
     "soft_shrink",
     lambda x, threshold=0.5: np.where(np.abs(x) > threshold, x - np.copysign(threshold, x), 0),
     lambda g, y, x, threshold=0.5: _pass(greater(absolute(x), threshold), g),
 )
-threshold = activation(
+threshold: Primitive = activation(
     "threshold",
     lambda x, threshold, default_value: np.where(x > threshold, x, default_value),
     lambda g, y, x, threshold, default_value: _pass(greater(x, threshold), g),
 )
-squareplus = activation(
+squareplus: Primitive = activation(
     "squareplus",
     lambda x, b=4.0: 0.5 * (x + np.sqrt(x * x + b)),
     lambda g, y, x, b=4.0: mul(mul(g, 0.5), add(mul(x, rsqrt(add(square(x), b))), 1)),
 )
-sparse_plus = activation(
+sparse_plus: Primitive = activation(
     "sparse_plus",
     lambda x: np.where(x <= -1, 0, np.where(x < 1, 0.25 * (x + 1) ** 2, x)),
     lambda g, y, x: where(less_equal(x, -1), _number(0, x), where(less(x, 1), mul(g, mul(add(x, 1), 0.5)), g)),
 )
-sparse_sigmoid = activation(
+sparse_sigmoid: Primitive = activation(
     "sparse_sigmoid", lambda x: np.clip(0.5 * (x + 1), 0, 1), lambda g, y, x: _clip_grad(g, x, -1, 1, 0.5)
 )

@@ -1,8 +1,8 @@
 """What a primitive is, and how one is applied: to arrays at once, to symbolic values as a node of the graph.
 
 A primitive holds in one place all that the rest of striate may ask of an op: the shapes and dtypes of its results, its
-NumPy reference, its gradient and whether a compiled kernel exists. Gradients are written with primitives, so they can be
-differentiated again.
+NumPy reference, its gradient and whether a compiled kernel exists. Gradients are written with primitives, so they can
+be differentiated again.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ class Primitive:
 
 
 _NOT_TRACING = (
-    "a symbolic tensor was used outside the function that it was traced in. Return it from that function, or keep it in "
+    "a symbolic tensor was used outside the function that it was traced in. Return it from that function, "
+    "or keep it in "
     "a Variable with `assign`."
 )
 

@@ -6,6 +6,7 @@ values. Results always come as a tuple.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -61,7 +62,9 @@ def _infer_cond(pred: Aval, *operands: Aval, true_graph: Graph, false_graph: Gra
         _check_inputs("cond", what, graph, operands)
     yes, no = ([v.aval for v in graph.outputs] for graph in (true_graph, false_graph))
     if yes != no:
-        raise ValueError(f"cond: both branches must return the same shapes and dtypes, got {_shown(yes)} and {_shown(no)}.")
+        raise ValueError(
+            f"cond: both branches must return the same shapes and dtypes, got {_shown(yes)} and {_shown(no)}."
+        )
     return tuple(yes)
 
 
@@ -79,7 +82,7 @@ def _cond_vjp(
 
 
 # (pred, *operands; true_graph, false_graph): only the branch that `pred` picks is computed.
-cond = register(Primitive("cond", _infer_cond, _cond, _cond_vjp))
+cond: Primitive = register(Primitive("cond", _infer_cond, _cond, _cond_vjp))
 
 
 def _infer_while(
@@ -88,11 +91,14 @@ def _infer_while(
     _check_inputs("while_loop", "the condition", cond_graph, operands)
     _check_inputs("while_loop", "the body", body_graph, operands)
     if len(cond_graph.outputs) != 1 or not _is_flag(cond_graph.outputs[0].aval):
-        raise TypeError(f"while_loop: the condition must return one bool, got {_shown([v.aval for v in cond_graph.outputs])}.")
+        raise TypeError(
+            f"while_loop: the condition must return one bool, got {_shown([v.aval for v in cond_graph.outputs])}."
+        )
     before, after = list(operands[:n_state]), [v.aval for v in body_graph.outputs]
     if before != after:
         raise ValueError(
-            f"while_loop: the body must return the loop variables with their shapes and dtypes, {_shown(before)}, but it "
+            f"while_loop: the body must return the loop variables with their shapes and dtypes, {_shown(before)}, "
+            f"but it "
             f"returned {_shown(after)}."
         )
     return tuple(before)
@@ -104,7 +110,10 @@ def _states(
     """Yields the loop variables before each iteration, and at last those at the end."""
     state, captured = list(operands[:n_state]), list(operands[n_state:])
     done = 0
-    while (maximum_iterations is None or done < maximum_iterations) and run_graph(cond_graph, [*state, *captured])[0].item():
+    while maximum_iterations is None or done < maximum_iterations:
+        (more,) = run_graph(cond_graph, [*state, *captured])
+        if not more.item():
+            break
         yield state
         state = run_graph(body_graph, [*state, *captured])
         done += 1
@@ -112,9 +121,7 @@ def _states(
 
 
 def _while(*operands: np.ndarray, **params: Any) -> tuple[np.ndarray, ...]:
-    state: Sequence[np.ndarray] = ()
-    for state in _states(operands, **params):
-        pass
+    (state,) = deque(_states(operands, **params), maxlen=1)
     return tuple(state)
 
 
@@ -127,7 +134,7 @@ def _while_vjp(g: Sequence[Array], y: Any, *operands: Array, body_graph: Graph, 
 
 # (*state, *captured; cond_graph, body_graph, n_state, maximum_iterations): the first `n_state` operands are the loop
 # variables. Both graphs take all operands; the body returns the new loop variables. Any number of iterations.
-while_loop = register(Primitive("while_loop", _infer_while, _while, _while_vjp))
+while_loop: Primitive = register(Primitive("while_loop", _infer_while, _while, _while_vjp))
 
 
 def _infer_while_grad(*operands: Aval, body_graph: Graph, n_state: int, **_: Any) -> tuple[Aval, ...]:
@@ -155,12 +162,13 @@ def _while_grad(*operands: np.ndarray, body_vjp: Graph, n_state: int, **params: 
 
 def _no_second_gradient(*_: Any, **__: Any) -> Any:
     raise ValueError(
-        "while_loop can be differentiated once only. Where a second derivative is needed, write the loop out in Python with a "
+        "while_loop can be differentiated once only. Where a second derivative is needed, write the loop out "
+        "in Python with a "
         "fixed number of iterations."
     )
 
 
-while_loop_grad = register(Primitive("while_loop_grad", _infer_while_grad, _while_grad, _no_second_gradient))
+while_loop_grad: Primitive = register(Primitive("while_loop_grad", _infer_while_grad, _while_grad, _no_second_gradient))
 
 
 def _infer_custom(*operands: Aval, graph: Graph, vjp_graph: Graph) -> tuple[Aval, ...]:
@@ -169,7 +177,9 @@ def _infer_custom(*operands: Aval, graph: Graph, vjp_graph: Graph) -> tuple[Aval
     _check_inputs("custom_gradient", "the gradient function", vjp_graph, [*operands, *cotangents])
     for operand, grad in zip(operands, vjp_graph.outputs, strict=False):
         if operand.dtype in _FLOATS and operand != grad.aval:
-            raise ValueError(f"custom_gradient: the gradient of {_shown([operand])} has another shape, {_shown([grad.aval])}.")
+            raise ValueError(
+                f"custom_gradient: the gradient of {_shown([operand])} has another shape, {_shown([grad.aval])}."
+            )
     return tuple(cotangents)
 
 
@@ -179,8 +189,10 @@ def _custom_vjp(g: Sequence[Array], y: Any, *operands: Array, graph: Graph, vjp_
     return [grads[i] if i < len(grads) and i in floats else None for i in range(len(operands))]
 
 
-# (*operands; graph, vjp_graph): computes `graph`; its gradient is `vjp_graph` (operands, cotangents) -> gradients by the first
-# operands, as many as it returns. The others (captured ones) have none.
-custom_vjp = register(
-    Primitive("custom_vjp", _infer_custom, lambda *operands, graph, vjp_graph: tuple(run_graph(graph, operands)), _custom_vjp)
+# (*operands; graph, vjp_graph): computes `graph`; its gradient is `vjp_graph` (operands, cotangents) -> gradients by
+# the first operands, as many as it returns. The others (captured ones) have none.
+custom_vjp: Primitive = register(
+    Primitive(
+        "custom_vjp", _infer_custom, lambda *operands, graph, vjp_graph: tuple(run_graph(graph, operands)), _custom_vjp
+    )
 )

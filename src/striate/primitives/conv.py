@@ -1,9 +1,9 @@
 """N-D convolution and its two gradients, closed under differentiation.
 
 `conv` is the cross-correlation of the chapter, equation (1), over any number of spatial axes, channels last:
-`x (batch, *spatial, channels)`, `w (*kernel, channels / groups, filters)`, giving `(batch, *out, filters)`. It is linear in
-`x` and in `w`, so its gradients are the two other ops here, and theirs lead back: the transposed convolution is
-`conv_input_grad` (Dumoulin & Visin 2016, section 4).
+`x (batch, *spatial, channels)`, `w (*kernel, channels / groups, filters)`, giving `(batch, *out, filters)`. It is
+linear in `x` and in `w`, so its gradients are the two other ops here, and theirs lead back: the transposed convolution
+is `conv_input_grad` (Dumoulin & Visin 2016, section 4).
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ def _check(name: str, x: Ints, w: Ints, groups: int) -> None:
         raise ValueError(f"{name}: expected an input and a kernel of one rank (3 or more), got shapes {x} and {w}.")
     if groups < 1 or x[-1] != w[-2] * groups or w[-1] % groups:
         raise ValueError(
-            f"{name}: an input with {x[-1]} channels and a kernel of shape {w} do not fit with groups={groups}: the kernel "
-            f"must have channels / groups = {x[-1]} / {groups} on its last axis but one, and groups must divide its filters."
+            f"{name}: an input with {x[-1]} channels and a kernel of shape {w} do not fit with groups={groups}: "
+            f"the kernel "
+            f"must have channels / groups = {x[-1]} / {groups} on its last axis but one, and groups must divide "
+            f"its filters."
         )
 
 
@@ -68,7 +70,7 @@ def _split(a: np.ndarray, groups: int) -> np.ndarray:
 
 
 def _conv(x: np.ndarray, w: np.ndarray, *, strides: Ints, padding: Pads, dilation: Ints, groups: int) -> np.ndarray:
-    out = tuple(window.output_shape(x.shape[1:-1], w.shape[:-2], strides, padding, dilation, where="conv"))
+    out: Any = tuple(window.output_shape(x.shape[1:-1], w.shape[:-2], strides, padding, dilation, where="conv"))
     xg, wg = _split(_padded(x, padding), groups), _split(w, groups)
     y = np.zeros((x.shape[0], *out, groups, w.shape[-1] // groups), np.result_type(x, w))
     for tap in _taps(w.shape[:-2]):
@@ -84,7 +86,7 @@ def _conv_vjp(g: Array, y: Array, x: Array, w: Array, **params: Any) -> tuple[Ar
     )
 
 
-conv = register(Primitive("conv", _infer_conv, _conv, _conv_vjp, "conv"))
+conv: Primitive = register(Primitive("conv", _infer_conv, _conv, _conv_vjp, "conv"))
 
 
 def _infer_input_grad(g: Aval, w: Aval, *, input_shape: Ints, **params: Any) -> Aval:
@@ -108,11 +110,15 @@ def _input_grad(
     return _padded(whole, tuple((-lo, -hi) for lo, hi in padding))
 
 
-def _input_grad_vjp(gg: Array, y: Array, g: Array, w: Array, *, input_shape: Ints, **params: Any) -> tuple[Array, Array]:
+def _input_grad_vjp(
+    gg: Array, y: Array, g: Array, w: Array, *, input_shape: Ints, **params: Any
+) -> tuple[Array, Array]:
     return conv(gg, w, **params), conv_kernel_grad(gg, g, kernel_shape=tuple(aval_of(w).shape), **params)
 
 
-conv_input_grad = register(Primitive("conv_input_grad", _infer_input_grad, _input_grad, _input_grad_vjp, "conv"))
+conv_input_grad: Primitive = register(
+    Primitive("conv_input_grad", _infer_input_grad, _input_grad, _input_grad_vjp, "conv")
+)
 
 
 def _infer_kernel_grad(x: Aval, g: Aval, *, kernel_shape: Ints, **params: Any) -> Aval:
@@ -136,8 +142,12 @@ def _kernel_grad(
     return dw.reshape(kernel_shape)
 
 
-def _kernel_grad_vjp(gg: Array, y: Array, x: Array, g: Array, *, kernel_shape: Ints, **params: Any) -> tuple[Array, Array]:
+def _kernel_grad_vjp(
+    gg: Array, y: Array, x: Array, g: Array, *, kernel_shape: Ints, **params: Any
+) -> tuple[Array, Array]:
     return conv_input_grad(g, gg, input_shape=tuple(aval_of(x).shape), **params), conv(x, gg, **params)
 
 
-conv_kernel_grad = register(Primitive("conv_kernel_grad", _infer_kernel_grad, _kernel_grad, _kernel_grad_vjp, "conv"))
+conv_kernel_grad: Primitive = register(
+    Primitive("conv_kernel_grad", _infer_kernel_grad, _kernel_grad, _kernel_grad_vjp, "conv")
+)

@@ -72,76 +72,84 @@ def _mask(condition: Array, g: Array) -> Array:
     return where(condition, g, np.zeros((), aval_of(g).dtype))
 
 
-add = binary("add", np.add, (lambda g, y, a, b: g, lambda g, y, a, b: g))
-sub = binary("sub", np.subtract, (lambda g, y, a, b: g, lambda g, y, a, b: neg(g)))
-mul = binary("mul", np.multiply, (lambda g, y, a, b: mul(g, b), lambda g, y, a, b: mul(g, a)))
-div = binary("div", np.true_divide, (lambda g, y, a, b: div(g, b), lambda g, y, a, b: neg(div(mul(g, y), b))))
-floor_div = binary("floor_div", np.floor_divide, None)
-mod = binary("mod", np.mod, (lambda g, y, a, b: g, lambda g, y, a, b: neg(mul(g, floor(div(a, b))))))
-power = binary(
+add: Primitive = binary("add", np.add, (lambda g, y, a, b: g, lambda g, y, a, b: g))
+sub: Primitive = binary("sub", np.subtract, (lambda g, y, a, b: g, lambda g, y, a, b: neg(g)))
+mul: Primitive = binary("mul", np.multiply, (lambda g, y, a, b: mul(g, b), lambda g, y, a, b: mul(g, a)))
+div: Primitive = binary(
+    "div", np.true_divide, (lambda g, y, a, b: div(g, b), lambda g, y, a, b: neg(div(mul(g, y), b)))
+)
+floor_div: Primitive = binary("floor_div", np.floor_divide, None)
+mod: Primitive = binary("mod", np.mod, (lambda g, y, a, b: g, lambda g, y, a, b: neg(mul(g, floor(div(a, b))))))
+power: Primitive = binary(
     "power", np.power,
     # at b = 0 the slope is 0, also where a is 0
     (lambda g, y, a, b: mul(g, mul(b, power(a, where(equal(b, 0), ones_like(b), sub(b, 1))))),
      lambda g, y, a, b: mul(g, mul(y, log(where(greater(a, 0), a, ones_like(a)))))),
 )  # fmt: skip
 # Ties share the gradient equally, as JAX does, so that the rule is symmetric in its inputs.
-maximum = binary("maximum", np.maximum, (lambda g, y, a, b: _tied(g, a, b, greater), lambda g, y, a, b: _tied(g, b, a, greater)))
-minimum = binary("minimum", np.minimum, (lambda g, y, a, b: _tied(g, a, b, less), lambda g, y, a, b: _tied(g, b, a, less)))
-arctan2 = binary(
+maximum: Primitive = binary(
+    "maximum", np.maximum,
+    (lambda g, y, a, b: _tied(g, a, b, greater), lambda g, y, a, b: _tied(g, b, a, greater)),
+)  # fmt: skip
+minimum: Primitive = binary(
+    "minimum", np.minimum,
+    (lambda g, y, a, b: _tied(g, a, b, less), lambda g, y, a, b: _tied(g, b, a, less)),
+)  # fmt: skip
+arctan2: Primitive = binary(
     "arctan2", np.arctan2,
     (lambda g, y, a, b: div(mul(g, b), add(mul(a, a), mul(b, b))),
      lambda g, y, a, b: neg(div(mul(g, a), add(mul(a, a), mul(b, b))))),
     kernel=False,
 )  # fmt: skip
 
-equal = binary("equal", np.equal, None, to="bool")
-not_equal = binary("not_equal", np.not_equal, None, to="bool")
-greater = binary("greater", np.greater, None, to="bool")
-greater_equal = binary("greater_equal", np.greater_equal, None, to="bool")
-less = binary("less", np.less, None, to="bool")
-less_equal = binary("less_equal", np.less_equal, None, to="bool")
-logical_and = binary("logical_and", np.logical_and, None, to="bool")
-logical_or = binary("logical_or", np.logical_or, None, to="bool")
-logical_xor = binary("logical_xor", np.logical_xor, None, to="bool")
-logical_not = unary("logical_not", np.logical_not, None, to="bool")
-bitwise_and = binary("bitwise_and", np.bitwise_and, None, kernel=False)
-bitwise_or = binary("bitwise_or", np.bitwise_or, None, kernel=False)
-bitwise_xor = binary("bitwise_xor", np.bitwise_xor, None, kernel=False)
-left_shift = binary("left_shift", np.left_shift, None, kernel=False)
-right_shift = binary("right_shift", np.right_shift, None, kernel=False)
-bitwise_not = unary("bitwise_not", np.bitwise_not, None, kernel=False)
+equal: Primitive = binary("equal", np.equal, None, to="bool")
+not_equal: Primitive = binary("not_equal", np.not_equal, None, to="bool")
+greater: Primitive = binary("greater", np.greater, None, to="bool")
+greater_equal: Primitive = binary("greater_equal", np.greater_equal, None, to="bool")
+less: Primitive = binary("less", np.less, None, to="bool")
+less_equal: Primitive = binary("less_equal", np.less_equal, None, to="bool")
+logical_and: Primitive = binary("logical_and", np.logical_and, None, to="bool")
+logical_or: Primitive = binary("logical_or", np.logical_or, None, to="bool")
+logical_xor: Primitive = binary("logical_xor", np.logical_xor, None, to="bool")
+logical_not: Primitive = unary("logical_not", np.logical_not, None, to="bool")
+bitwise_and: Primitive = binary("bitwise_and", np.bitwise_and, None, kernel=False)
+bitwise_or: Primitive = binary("bitwise_or", np.bitwise_or, None, kernel=False)
+bitwise_xor: Primitive = binary("bitwise_xor", np.bitwise_xor, None, kernel=False)
+left_shift: Primitive = binary("left_shift", np.left_shift, None, kernel=False)
+right_shift: Primitive = binary("right_shift", np.right_shift, None, kernel=False)
+bitwise_not: Primitive = unary("bitwise_not", np.bitwise_not, None, kernel=False)
 
-neg = unary("neg", np.negative, lambda g, y, x: neg(g))
-absolute = unary("abs", np.abs, lambda g, y, x: mul(g, sign(x)))
-sign = unary("sign", np.sign, lambda g, y, x: None)
-sqrt = unary("sqrt", np.sqrt, lambda g, y, x: div(mul(g, 0.5), y))
-rsqrt = unary("rsqrt", lambda x: 1 / np.sqrt(x), lambda g, y, x: div(mul(mul(g, -0.5), y), x))
-square = unary("square", np.square, lambda g, y, x: mul(g, mul(x, 2)))
-reciprocal = unary("reciprocal", lambda x: np.true_divide(1, x), lambda g, y, x: neg(mul(g, mul(y, y))))
-exp = unary("exp", np.exp, lambda g, y, x: mul(g, y))
-expm1 = unary("expm1", np.expm1, lambda g, y, x: mul(g, add(y, 1)))
-log = unary("log", np.log, lambda g, y, x: div(g, x))
-log1p = unary("log1p", np.log1p, lambda g, y, x: div(g, add(x, 1)))
-log2 = unary("log2", np.log2, lambda g, y, x: div(g, mul(x, np.log(2.0))), kernel=False)
-log10 = unary("log10", np.log10, lambda g, y, x: div(g, mul(x, np.log(10.0))), kernel=False)
-sin = unary("sin", np.sin, lambda g, y, x: mul(g, cos(x)))
-cos = unary("cos", np.cos, lambda g, y, x: neg(mul(g, sin(x))))
-tan = unary("tan", np.tan, lambda g, y, x: mul(g, add(mul(y, y), 1)))
-arcsin = unary("arcsin", np.arcsin, lambda g, y, x: mul(g, rsqrt(sub(1, mul(x, x)))), kernel=False)
-arccos = unary("arccos", np.arccos, lambda g, y, x: neg(mul(g, rsqrt(sub(1, mul(x, x))))), kernel=False)
-arctan = unary("arctan", np.arctan, lambda g, y, x: div(g, add(mul(x, x), 1)), kernel=False)
-sinh = unary("sinh", np.sinh, lambda g, y, x: mul(g, cosh(x)), kernel=False)
-cosh = unary("cosh", np.cosh, lambda g, y, x: mul(g, sinh(x)), kernel=False)
-arcsinh = unary("arcsinh", np.arcsinh, lambda g, y, x: mul(g, rsqrt(add(mul(x, x), 1))), kernel=False)
-arccosh = unary("arccosh", np.arccosh, lambda g, y, x: mul(g, rsqrt(sub(mul(x, x), 1))), kernel=False)
-arctanh = unary("arctanh", np.arctanh, lambda g, y, x: div(g, sub(1, mul(x, x))), kernel=False)
-floor = unary("floor", np.floor, lambda g, y, x: None)
-ceil = unary("ceil", np.ceil, lambda g, y, x: None)
-rint = unary("round", np.rint, lambda g, y, x: None)
-isfinite = unary("isfinite", np.isfinite, None, to="bool", kernel=False)
-isinf = unary("isinf", np.isinf, None, to="bool", kernel=False)
-isnan = unary("isnan", np.isnan, None, to="bool", kernel=False)
-stop_gradient = unary("stop_gradient", lambda x: x, lambda g, y, x: None)
+neg: Primitive = unary("neg", np.negative, lambda g, y, x: neg(g))
+absolute: Primitive = unary("abs", np.abs, lambda g, y, x: mul(g, sign(x)))
+sign: Primitive = unary("sign", np.sign, lambda g, y, x: None)
+sqrt: Primitive = unary("sqrt", np.sqrt, lambda g, y, x: div(mul(g, 0.5), y))
+rsqrt: Primitive = unary("rsqrt", lambda x: 1 / np.sqrt(x), lambda g, y, x: div(mul(mul(g, -0.5), y), x))
+square: Primitive = unary("square", np.square, lambda g, y, x: mul(g, mul(x, 2)))
+reciprocal: Primitive = unary("reciprocal", lambda x: np.true_divide(1, x), lambda g, y, x: neg(mul(g, mul(y, y))))
+exp: Primitive = unary("exp", np.exp, lambda g, y, x: mul(g, y))
+expm1: Primitive = unary("expm1", np.expm1, lambda g, y, x: mul(g, add(y, 1)))
+log: Primitive = unary("log", np.log, lambda g, y, x: div(g, x))
+log1p: Primitive = unary("log1p", np.log1p, lambda g, y, x: div(g, add(x, 1)))
+log2: Primitive = unary("log2", np.log2, lambda g, y, x: div(g, mul(x, np.log(2.0))), kernel=False)
+log10: Primitive = unary("log10", np.log10, lambda g, y, x: div(g, mul(x, np.log(10.0))), kernel=False)
+sin: Primitive = unary("sin", np.sin, lambda g, y, x: mul(g, cos(x)))
+cos: Primitive = unary("cos", np.cos, lambda g, y, x: neg(mul(g, sin(x))))
+tan: Primitive = unary("tan", np.tan, lambda g, y, x: mul(g, add(mul(y, y), 1)))
+arcsin: Primitive = unary("arcsin", np.arcsin, lambda g, y, x: mul(g, rsqrt(sub(1, mul(x, x)))), kernel=False)
+arccos: Primitive = unary("arccos", np.arccos, lambda g, y, x: neg(mul(g, rsqrt(sub(1, mul(x, x))))), kernel=False)
+arctan: Primitive = unary("arctan", np.arctan, lambda g, y, x: div(g, add(mul(x, x), 1)), kernel=False)
+sinh: Primitive = unary("sinh", np.sinh, lambda g, y, x: mul(g, cosh(x)), kernel=False)
+cosh: Primitive = unary("cosh", np.cosh, lambda g, y, x: mul(g, sinh(x)), kernel=False)
+arcsinh: Primitive = unary("arcsinh", np.arcsinh, lambda g, y, x: mul(g, rsqrt(add(mul(x, x), 1))), kernel=False)
+arccosh: Primitive = unary("arccosh", np.arccosh, lambda g, y, x: mul(g, rsqrt(sub(mul(x, x), 1))), kernel=False)
+arctanh: Primitive = unary("arctanh", np.arctanh, lambda g, y, x: div(g, sub(1, mul(x, x))), kernel=False)
+floor: Primitive = unary("floor", np.floor, lambda g, y, x: None)
+ceil: Primitive = unary("ceil", np.ceil, lambda g, y, x: None)
+rint: Primitive = unary("round", np.rint, lambda g, y, x: None)
+isfinite: Primitive = unary("isfinite", np.isfinite, None, to="bool", kernel=False)
+isinf: Primitive = unary("isinf", np.isinf, None, to="bool", kernel=False)
+isnan: Primitive = unary("isnan", np.isnan, None, to="bool", kernel=False)
+stop_gradient: Primitive = unary("stop_gradient", lambda x: x, lambda g, y, x: None)
 
 
 def zeros_like(x: Array) -> np.ndarray:
@@ -161,7 +169,8 @@ def _tied(g: Array, a: Array, b: Array, better: Primitive) -> Array:
 def _infer_where(condition: Aval, a: Aval, b: Aval) -> Aval:
     if condition.dtype != "bool" or a.dtype != b.dtype:
         raise TypeError(
-            f"where: expected a bool condition and two inputs of one dtype, got {condition.dtype}, {a.dtype} and {b.dtype}."
+            f"where: expected a bool condition and two inputs of one dtype, got {condition.dtype}, {a.dtype} and "
+            f"{b.dtype}."
         )
     return Aval(broadcast_shapes("where", condition.shape, a.shape, b.shape), a.dtype)
 
@@ -171,4 +180,4 @@ def _where_vjp(g: Array, y: Array, condition: Array, a: Array, b: Array) -> tupl
     return None, unbroadcast(where(condition, g, zero), a), unbroadcast(where(condition, zero, g), b)
 
 
-where = register(Primitive("where", _infer_where, np.where, _where_vjp, "elementwise", elementwise=True))
+where: Primitive = register(Primitive("where", _infer_where, np.where, _where_vjp, "elementwise", elementwise=True))

@@ -44,7 +44,9 @@ def _take(x: np.ndarray, indices: np.ndarray, *, axis: int) -> np.ndarray:
 def _infer_take_grad(g: Aval, indices: Aval, *, axis: int, size: int) -> Aval:
     rank = len(indices.shape)
     if tuple(g.shape[axis : axis + rank]) != tuple(indices.shape):
-        raise ValueError(f"scatter_add: values of shape {g.shape} do not fit indices of shape {indices.shape} at axis {axis}.")
+        raise ValueError(
+            f"scatter_add: values of shape {g.shape} do not fit indices of shape {indices.shape} at axis {axis}."
+        )
     return Aval((*g.shape[:axis], size, *g.shape[axis + rank :]), g.dtype)
 
 
@@ -57,7 +59,7 @@ def _scatter_add(g: np.ndarray, indices: np.ndarray, *, axis: int, size: int) ->
 
 
 # (x, indices) -> x[..., indices, ...]: the axes of `indices` stand in the place of `axis`.
-take = register(
+take: Primitive = register(
     Primitive(
         "take",
         _infer_take,
@@ -66,7 +68,7 @@ take = register(
     )
 )
 # The transpose of `take`: zeros of size `size` along `axis`, to which g is added at the indices.
-scatter_add = register(
+scatter_add: Primitive = register(
     Primitive(
         "scatter_add",
         _infer_take_grad,
@@ -83,7 +85,7 @@ def _infer_along(name: str) -> Callable[..., Aval]:
             a == b for i, (a, b) in enumerate(zip(x.shape, indices.shape, strict=True)) if i != axis
         )
         if not same or (size is not None and x.shape != indices.shape):
-            raise ValueError(f"{name}: indices of shape {indices.shape} do not fit values of shape {x.shape} along axis {axis}.")
+            raise ValueError(f"{name}: indices {indices.shape} do not fit values {x.shape} along axis {axis}.")
         count = indices.shape[axis] if size is None else size
         return Aval((*x.shape[:axis], count, *x.shape[axis + 1 :]), x.dtype)
 
@@ -91,7 +93,7 @@ def _infer_along(name: str) -> Callable[..., Aval]:
 
 
 def _along(indices: np.ndarray, axis: int) -> tuple[np.ndarray, ...]:
-    grid = list(np.indices(indices.shape, sparse=True))
+    grid: list[Any] = list(np.indices(indices.shape, sparse=True))
     grid[axis] = indices
     return tuple(grid)
 
@@ -107,7 +109,7 @@ def _scatter_along_axis(g: np.ndarray, indices: np.ndarray, *, axis: int, size: 
 
 
 # As numpy.take_along_axis; shapes agree but along `axis` (ops broadcasts first).
-take_along_axis = register(
+take_along_axis: Primitive = register(
     Primitive(
         "take_along_axis",
         _infer_along("take_along_axis"),
@@ -116,7 +118,7 @@ take_along_axis = register(
     )
 )
 # The transpose of `take_along_axis`.
-scatter_along_axis = register(
+scatter_along_axis: Primitive = register(
     Primitive(
         "scatter_along_axis",
         _infer_along("scatter_along_axis"),
@@ -131,14 +133,16 @@ def _one_hot(indices: np.ndarray, *, depth: int, dtype: str) -> np.ndarray:
 
 
 # Integers -> ones at their places along a new last axis of size `depth`; an index out of range gives zeros.
-one_hot = register(Primitive("one_hot", lambda x, depth, dtype: Aval((*x.shape, depth), dtype), _one_hot))
+one_hot: Primitive = register(Primitive("one_hot", lambda x, depth, dtype: Aval((*x.shape, depth), dtype), _one_hot))
 
 
 def _infer_gather_nd(x: Aval, indices: Aval) -> Aval:
     _check("gather_nd", x, indices, 0)
     depth = indices.shape[-1]
     if depth > len(x.shape):
-        raise ValueError(f"gather_nd: indices of shape {indices.shape} name {depth} axes of an array of shape {x.shape}.")
+        raise ValueError(
+            f"gather_nd: indices of shape {indices.shape} name {depth} axes of an array of shape {x.shape}."
+        )
     return Aval((*indices.shape[:-1], *x.shape[depth:]), x.dtype)
 
 
@@ -151,8 +155,10 @@ def _gather_nd_vjp(g: Array, y: Array, x: Array, indices: Array) -> tuple[Array,
 
 
 # The last axis of `indices` names places in the first axes of x.
-gather_nd = register(
-    Primitive("gather_nd", _infer_gather_nd, lambda x, indices: x[_place("gather_nd", indices, x.shape)], _gather_nd_vjp)
+gather_nd: Primitive = register(
+    Primitive(
+        "gather_nd", _infer_gather_nd, lambda x, indices: x[_place("gather_nd", indices, x.shape)], _gather_nd_vjp
+    )
 )
 
 _REDUCTIONS: dict[str | None, Any] = {"add": np.add, "max": np.maximum, "min": np.minimum, "mul": np.multiply}
@@ -164,7 +170,8 @@ def _infer_scatter_update(x: Aval, indices: Aval, updates: Aval, *, reduction: s
     expected = _infer_gather_nd(x, indices)
     if updates.shape != expected.shape or updates.dtype != x.dtype:
         raise ValueError(
-            f"scatter_update: expected updates of shape {expected.shape} and {x.dtype}, got {updates.shape} of {updates.dtype}."
+            f"scatter_update: expected updates of shape {expected.shape} and {x.dtype}, got {updates.shape} of "
+            f"{updates.dtype}."
         )
     return x
 
@@ -188,7 +195,9 @@ def _scatter_update_vjp(g: Array, y: Array, x: Array, indices: Array, updates: A
 
 
 # A copy of x with `updates` written at the places of `indices` (see gather_nd), or combined with what is there.
-scatter_update = register(Primitive("scatter_update", _infer_scatter_update, _scatter_update, _scatter_update_vjp))
+scatter_update: Primitive = register(
+    Primitive("scatter_update", _infer_scatter_update, _scatter_update, _scatter_update_vjp)
+)
 
 
 def _window(starts: np.ndarray, shape: Axes, sizes: Axes) -> tuple[slice, ...]:
@@ -212,7 +221,9 @@ def _infer_dynamic_slice(x: Aval, starts: Aval, *, sizes: Axes) -> Aval:
 def _infer_dynamic_update(x: Aval, update: Aval, starts: Aval) -> Aval:
     _check_window("dynamic_update_slice", x, update.shape, starts)
     if update.dtype != x.dtype:
-        raise TypeError(f"dynamic_update_slice: inputs must have one dtype, got {x.dtype} and {update.dtype}. Cast one.")
+        raise TypeError(
+            f"dynamic_update_slice: inputs must have one dtype, got {x.dtype} and {update.dtype}. Cast one."
+        )
     return x
 
 
@@ -231,7 +242,7 @@ def _dynamic_update_vjp(g: Array, y: Array, x: Array, update: Array, starts: Arr
 
 
 # The window of `sizes` at `starts` (one integer per axis, known only when it runs; moved inside where it stands out).
-dynamic_slice = register(
+dynamic_slice: Primitive = register(
     Primitive(
         "dynamic_slice",
         _infer_dynamic_slice,
@@ -240,4 +251,6 @@ dynamic_slice = register(
     )
 )
 # (x, update, starts) -> x with `update` written at `starts`.
-dynamic_update_slice = register(Primitive("dynamic_update_slice", _infer_dynamic_update, _dynamic_update, _dynamic_update_vjp))
+dynamic_update_slice: Primitive = register(
+    Primitive("dynamic_update_slice", _infer_dynamic_update, _dynamic_update, _dynamic_update_vjp)
+)

@@ -14,7 +14,9 @@ Step = Callable[[Node, Sequence[Array]], Any]
 
 
 def run_graph(graph: Graph, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The outputs of `graph` for arrays, computed by the primitives' references; each value is dropped after its last use."""
+    """The outputs of `graph` for arrays, computed by the primitives' references; each value is dropped after its
+    last use.
+    """
     arrays = [np.asarray(a, dtype=v.dtype) for v, a in zip(graph.inputs, inputs, strict=True)]
     return _run(graph, arrays, lambda node, args: run_reference(get(node.op), args, node.params))
 

@@ -24,4 +24,4 @@ def _qr(x: np.ndarray) -> tuple[Any, Any]:
 
 
 # The reduced decomposition x = q r of the last two axes, q with orthonormal columns, r upper triangular.
-qr = register(Primitive("qr", _infer_qr, _qr))
+qr: Primitive = register(Primitive("qr", _infer_qr, _qr))

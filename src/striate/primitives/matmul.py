@@ -17,7 +17,8 @@ def _infer(a: Aval, b: Aval) -> Aval:
         raise ValueError(f"matmul: expected inputs with 2 axes or more, got shapes {a.shape} and {b.shape}.")
     if a.shape[-1] != b.shape[-2]:
         raise ValueError(
-            f"matmul: shapes {a.shape} and {b.shape} do not fit: the last size of the first, {a.shape[-1]}, must be the last "
+            f"matmul: shapes {a.shape} and {b.shape} do not fit: the last size of the first, {a.shape[-1]}, must "
+            f"be the last "
             f"but one of the second, {b.shape[-2]}."
         )
     batch = broadcast_shapes("matmul (leading axes)", a.shape[:-2], b.shape[:-2])
@@ -34,4 +35,4 @@ def _vjp(g: Array, y: Array, a: Array, b: Array) -> tuple[Array, Array]:
     return unbroadcast(matmul(g, transposed(b)), a), unbroadcast(matmul(transposed(a), g), b)
 
 
-matmul = register(Primitive("matmul", _infer, np.matmul, _vjp, "matmul"))
+matmul: Primitive = register(Primitive("matmul", _infer, np.matmul, _vjp, "matmul"))

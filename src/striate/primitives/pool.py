@@ -1,8 +1,8 @@
 """N-D pooling, channels last, with gradients that differentiate again.
 
-`x (batch, *spatial, channels)` -> `(batch, *out, channels)`. Cells of the padding take no part: they are minus infinity for
-the maximum and, unless `count_include_pad`, not counted by the average. Parameters of all: window, strides, dilation (one
-int per spatial axis) and padding (a (lo, hi) pair per spatial axis).
+`x (batch, *spatial, channels)` -> `(batch, *out, channels)`. Cells of the padding take no part: they are minus infinity
+for the maximum and, unless `count_include_pad`, not counted by the average. Parameters of all: window, strides,
+dilation (one int per spatial axis) and padding (a (lo, hi) pair per spatial axis).
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ Ints = tuple[int, ...]
 def _out(name: str, spatial: Ints, window: Ints, strides: Ints, padding: Pads, dilation: Ints) -> tuple[int, ...]:
     if not len(spatial) == len(window) == len(strides) == len(padding) == len(dilation):
         raise ValueError(
-            f"{name}: window {window}, strides {strides}, padding {padding} and dilation {dilation} must have one entry for "
+            f"{name}: window {window}, strides {strides}, padding {padding} and dilation {dilation} must have one "
+            f"entry for "
             f"each of the spatial axes {spatial}."
         )
     if any(lo < 0 or hi < 0 for lo, hi in padding):
@@ -94,7 +95,9 @@ def _max_pool_grad(x: np.ndarray, g: np.ndarray, *, window: Ints, strides: Ints,
     return _inside(padded, padding)
 
 
-def _max_pool_gather(x: np.ndarray, v: np.ndarray, *, window: Ints, strides: Ints, padding: Pads, dilation: Ints) -> Any:
+def _max_pool_gather(
+    x: np.ndarray, v: np.ndarray, *, window: Ints, strides: Ints, padding: Pads, dilation: Ints
+) -> Any:
     index = _winners(x, window=window, strides=strides, padding=padding, dilation=dilation)
     padded, y = _around(v, padding, 0), np.zeros(index.shape, v.dtype)
     for number, cells in enumerate(_cells(index.shape[1:-1], window, strides, dilation)):
@@ -115,16 +118,24 @@ def _infer_gather(x: Aval, v: Aval, **params: Any) -> Aval:
     return Aval(_infer("max_pool_gather")(x, **params).shape, v.dtype)
 
 
-max_pool = register(
+max_pool: Primitive = register(
     Primitive("max_pool", _infer("max_pool"), _max_pool, lambda g, y, x, **p: (max_pool_grad(x, g, **p),), "pool")
 )
 # (x, g) -> the gradient by x: each g goes to the first maximum of its window in x.
-max_pool_grad = register(
-    Primitive("max_pool_grad", _infer_grad, _max_pool_grad, lambda gg, y, x, g, **p: (None, max_pool_gather(x, gg, **p)), "pool")
+max_pool_grad: Primitive = register(
+    Primitive(
+        "max_pool_grad",
+        _infer_grad,
+        _max_pool_grad,
+        lambda gg, y, x, g, **p: (None, max_pool_gather(x, gg, **p)),
+        "pool",
+    )
 )
 # (x, v) -> for each window the value of v where x has its first maximum: the transpose of max_pool_grad.
-max_pool_gather = register(
-    Primitive("max_pool_gather", _infer_gather, _max_pool_gather, lambda g, y, x, v, **p: (None, max_pool_grad(x, g, **p)))
+max_pool_gather: Primitive = register(
+    Primitive(
+        "max_pool_gather", _infer_gather, _max_pool_gather, lambda g, y, x, v, **p: (None, max_pool_grad(x, g, **p))
+    )
 )
 
 
@@ -152,7 +163,14 @@ def _avg_pool(
 
 
 def _avg_pool_grad(
-    g: np.ndarray, *, input_shape: Ints, window: Ints, strides: Ints, padding: Pads, dilation: Ints, count_include_pad: bool
+    g: np.ndarray,
+    *,
+    input_shape: Ints,
+    window: Ints,
+    strides: Ints,
+    padding: Pads,
+    dilation: Ints,
+    count_include_pad: bool,
 ) -> np.ndarray:
     share = g / _counts(input_shape[1:-1], window, strides, padding, dilation, count_include_pad, g.dtype)
     padded = _around(np.zeros(input_shape, g.dtype), padding, 0)
@@ -168,7 +186,7 @@ def _infer_avg_grad(g: Aval, *, input_shape: Ints, **params: Any) -> Aval:
     return Aval(tuple(input_shape), g.dtype)
 
 
-avg_pool = register(
+avg_pool: Primitive = register(
     Primitive(
         "avg_pool",
         _infer("avg_pool"),
@@ -177,9 +195,13 @@ avg_pool = register(
         "pool",
     )
 )
-avg_pool_grad = register(
+avg_pool_grad: Primitive = register(
     Primitive(
-        "avg_pool_grad", _infer_avg_grad, _avg_pool_grad, lambda gg, y, g, input_shape, **p: (avg_pool(gg, **p),), "pool"
+        "avg_pool_grad",
+        _infer_avg_grad,
+        _avg_pool_grad,
+        lambda gg, y, g, input_shape, **p: (avg_pool(gg, **p),),
+        "pool",
     )
 )
 
@@ -204,4 +226,4 @@ def _lp_pool_vjp(g: Array, y: Array, x: Array, *, p: float, window: Ints, **para
 
 
 # (sum over the window of |x|^p)^(1/p), for p >= 1.
-lp_pool = register(Primitive("lp_pool", _infer("lp_pool"), _lp_pool, _lp_pool_vjp, "pool"))
+lp_pool: Primitive = register(Primitive("lp_pool", _infer("lp_pool"), _lp_pool, _lp_pool_vjp, "pool"))

@@ -1,7 +1,8 @@
-"""Random numbers from a counter: Threefry-2x32 with 20 rounds (Salmon et al. 2011), so that every engine draws the same.
+"""Random numbers from a counter: Threefry-2x32 with 20 rounds (Salmon et al. 2011), so that every engine draws the
+same.
 
-`random_bits` is the only primitive; what it draws depends on the key and on an element's place alone. The distributions are
-written with primitives on top of it. A key is a uint32 array of two words; never use one key twice.
+`random_bits` is the only primitive; what it draws depends on the key and on an element's place alone. The distributions
+are written with primitives on top of it. A key is a uint32 array of two words; never use one key twice.
 """
 
 from __future__ import annotations
@@ -13,7 +14,17 @@ import numpy as np
 
 from striate.ir import Aval
 from striate.primitives.base import Array, Primitive, register
-from striate.primitives.elementwise import add, bitwise_or, bitwise_xor, left_shift, maximum, minimum, mod, mul, right_shift
+from striate.primitives.elementwise import (
+    add,
+    bitwise_or,
+    bitwise_xor,
+    left_shift,
+    maximum,
+    minimum,
+    mod,
+    mul,
+    right_shift,
+)
 from striate.primitives.sort import argsort
 from striate.primitives.special import erfinv
 from striate.primitives.structural import cast, reshape, slice_axis
@@ -57,7 +68,7 @@ def _bits(key: np.ndarray, *, shape: Shape) -> np.ndarray:
     return np.stack(words, axis=-1).reshape(-1)[:count].reshape(shape)
 
 
-random_bits = register(Primitive("random_bits", _infer_bits, _bits))
+random_bits: Primitive = register(Primitive("random_bits", _infer_bits, _bits))
 
 
 def fold_in(key: Array, number: int) -> Array:

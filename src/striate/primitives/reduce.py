@@ -38,15 +38,29 @@ def _extreme_vjp(g: Array, y: Array, x: Array, *, axes: Axes, keepdims: bool) ->
 
 def _infer_extreme(x: Aval, *, axes: Axes, keepdims: bool) -> Aval:
     if any(x.shape[a] == 0 for a in axes if 0 <= a < len(x.shape)):
-        raise ValueError(f"reduce: an axis of size 0 among {axes} of shape {x.shape} has no largest or smallest element.")
+        raise ValueError(
+            f"reduce: an axis of size 0 among {axes} of shape {x.shape} has no largest or smallest element."
+        )
     return infer_reduce(x, axes=axes, keepdims=keepdims)
 
 
-reduce_max = register(
-    Primitive("reduce_max", _infer_extreme, lambda x, axes, keepdims: np.max(x, axes, keepdims=keepdims), _extreme_vjp, "reduce")
+reduce_max: Primitive = register(
+    Primitive(
+        "reduce_max",
+        _infer_extreme,
+        lambda x, axes, keepdims: np.max(x, axes, keepdims=keepdims),
+        _extreme_vjp,
+        "reduce",
+    )
 )
-reduce_min = register(
-    Primitive("reduce_min", _infer_extreme, lambda x, axes, keepdims: np.min(x, axes, keepdims=keepdims), _extreme_vjp, "reduce")
+reduce_min: Primitive = register(
+    Primitive(
+        "reduce_min",
+        _infer_extreme,
+        lambda x, axes, keepdims: np.min(x, axes, keepdims=keepdims),
+        _extreme_vjp,
+        "reduce",
+    )
 )
 
 
@@ -61,14 +75,14 @@ def _flipped(x: Array, axis: int) -> Array:
     return slice_axis(x, axis, aval_of(x).shape[axis] - 1, -1, -1)
 
 
-def _prod_vjp(g: Array, y: Array, x: Array, *, axes: Axes, keepdims: bool) -> tuple[Array]:
+def _prod_vjp(g: Array, y: Array, x: Array, *, axes: Axes, keepdims: bool) -> tuple[Array | None]:
     """The product of the others, without a division, so that zeros are right."""
     shape = tuple(aval_of(x).shape)
     order = (*(a for a in range(len(shape)) if a not in axes), *axes)
     moved = tuple(shape[a] for a in order)
     count = int(np.prod([shape[a] for a in axes], dtype=np.int64))
     if 0 in shape:
-        return (None,)  # type: ignore[return-value]
+        return (None,)
     lead = moved[: len(shape) - len(axes)]
     flat = reshape(transpose(x, axes=order), shape=(*lead, count))
     last = len(lead)
@@ -77,7 +91,7 @@ def _prod_vjp(g: Array, y: Array, x: Array, *, axes: Axes, keepdims: bool) -> tu
     return (mul(transpose(reshape(others, shape=moved), axes=back), _spread(g, x, axes)),)
 
 
-reduce_prod = register(
+reduce_prod: Primitive = register(
     Primitive(
         "reduce_prod",
         infer_reduce,
@@ -92,8 +106,12 @@ def _infer_bool(x: Aval, *, axes: Axes, keepdims: bool) -> Aval:
     return Aval(infer_reduce(x, axes=axes, keepdims=keepdims).shape, "bool")
 
 
-reduce_any = register(Primitive("reduce_any", _infer_bool, lambda x, axes, keepdims: np.any(x, axes, keepdims=keepdims)))
-reduce_all = register(Primitive("reduce_all", _infer_bool, lambda x, axes, keepdims: np.all(x, axes, keepdims=keepdims)))
+reduce_any: Primitive = register(
+    Primitive("reduce_any", _infer_bool, lambda x, axes, keepdims: np.any(x, axes, keepdims=keepdims))
+)
+reduce_all: Primitive = register(
+    Primitive("reduce_all", _infer_bool, lambda x, axes, keepdims: np.all(x, axes, keepdims=keepdims))
+)
 
 
 def _infer_arg(x: Aval, *, axis: int, keepdims: bool) -> Aval:
@@ -101,8 +119,12 @@ def _infer_arg(x: Aval, *, axis: int, keepdims: bool) -> Aval:
 
 
 # The position of the first extremum along `axis`, as int32; a NaN counts as the extremum.
-argmax = register(Primitive("argmax", _infer_arg, lambda x, axis, keepdims: np.argmax(x, axis, keepdims=keepdims)))
-argmin = register(Primitive("argmin", _infer_arg, lambda x, axis, keepdims: np.argmin(x, axis, keepdims=keepdims)))
+argmax: Primitive = register(
+    Primitive("argmax", _infer_arg, lambda x, axis, keepdims: np.argmax(x, axis, keepdims=keepdims))
+)
+argmin: Primitive = register(
+    Primitive("argmin", _infer_arg, lambda x, axis, keepdims: np.argmin(x, axis, keepdims=keepdims))
+)
 
 
 def _logsumexp(x: np.ndarray, *, axes: Axes, keepdims: bool) -> Any:
@@ -118,4 +140,4 @@ def _logsumexp_vjp(g: Array, y: Array, x: Array, *, axes: Axes, keepdims: bool) 
     return (mul(exp(sub(x, safe)), broadcast_to(_spread(g, x, axes), shape=tuple(aval_of(x).shape))),)
 
 
-logsumexp = register(Primitive("logsumexp", infer_reduce, _logsumexp, _logsumexp_vjp))
+logsumexp: Primitive = register(Primitive("logsumexp", infer_reduce, _logsumexp, _logsumexp_vjp))

@@ -40,7 +40,9 @@ METHODS = ("nearest", *_KERNELS)
 
 @functools.lru_cache(maxsize=256)
 def weights(n: int, m: int, method: str, antialias: bool) -> np.ndarray:
-    """The matrix (m, n), float64, that resizes an axis from n cells to m. With `antialias` the kernel widens when shrinking."""
+    """The matrix (m, n), float64, that resizes an axis from n cells to m. With `antialias` the kernel widens when
+    shrinking.
+    """
     scale = n / m
     if method == "nearest":
         return np.eye(n)[np.minimum(np.floor((np.arange(m) + 0.5) * scale).astype(int), n - 1)]
@@ -92,6 +94,6 @@ def _grad_vjp(gg: Array, y: Array, g: Array, *, shape: Ints, method: str, antial
 
 
 # `shape`: the result's sizes along all axes; axes whose size stays are not touched.
-resize = register(Primitive("resize", _infer, _resize, _vjp, "resize"))
+resize: Primitive = register(Primitive("resize", _infer, _resize, _vjp, "resize"))
 # The transpose of `resize`; `shape`: the input's sizes.
-resize_grad = register(Primitive("resize_grad", _infer, _resize_grad, _grad_vjp))
+resize_grad: Primitive = register(Primitive("resize_grad", _infer, _resize_grad, _grad_vjp))

@@ -36,12 +36,10 @@ def _sum(x: Array, axis: int) -> Array:
     return reduce_sum(x, axes=(axis,), keepdims=True)
 
 
-softmax = register(
-    Primitive(
-        "softmax", _infer, _softmax, lambda g, y, x, axis: (mul(y, sub(g, _sum(mul(g, y), axis))),), "softmax"
-    )
+softmax: Primitive = register(
+    Primitive("softmax", _infer, _softmax, lambda g, y, x, axis: (mul(y, sub(g, _sum(mul(g, y), axis))),), "softmax")
 )
-log_softmax = register(
+log_softmax: Primitive = register(
     Primitive(
         "log_softmax", _infer, _log_softmax, lambda g, y, x, axis: (sub(g, mul(exp(y), _sum(g, axis))),), "softmax"
     )

@@ -31,10 +31,10 @@ def _sort_vjp(g: Array, y: Array, x: Array, *, axis: int) -> tuple[Array]:
 
 
 # Ascending and stable; NaN last.
-argsort = register(
+argsort: Primitive = register(
     Primitive("argsort", _infer_same("argsort", "int32"), lambda x, axis: np.argsort(x, axis=axis, kind="stable"))
 )
-sort = register(
+sort: Primitive = register(
     Primitive("sort", _infer_same("sort"), lambda x, axis: np.sort(x, axis=axis, kind="stable"), _sort_vjp)
 )
 
@@ -58,18 +58,19 @@ def _top_k_vjp(g: Any, y: Any, x: Array, *, k: int) -> tuple[Array]:
 
 
 # The k largest along the last axis, falling, and their positions (int32).
-top_k = register(Primitive("top_k", _infer_top_k, _top_k, _top_k_vjp))
+top_k: Primitive = register(Primitive("top_k", _infer_top_k, _top_k, _top_k_vjp))
 
 
 def _infer_searchsorted(ordered: Aval, values: Aval, *, side: str) -> Aval:
     if len(ordered.shape) != 1 or side not in ("left", "right"):
         raise ValueError(
-            f"searchsorted: expected a sorted vector and side 'left' or 'right', got shape {ordered.shape} and {side!r}."
+            f"searchsorted: expected a sorted vector and side 'left' or 'right', got shape {ordered.shape} and "
+            f"{side!r}."
         )
     return Aval(values.shape, "int32")
 
 
-searchsorted = register(
+searchsorted: Primitive = register(
     Primitive("searchsorted", _infer_searchsorted, lambda ordered, values, side: np.searchsorted(ordered, values, side))
 )
 
@@ -84,7 +85,7 @@ def _running(fn: Any) -> Any:
 
 
 # `reverse` runs from the end to the front.
-cumsum = register(
+cumsum: Primitive = register(
     Primitive(
         "cumsum",
         _infer_same("cumsum"),
@@ -125,4 +126,4 @@ def _cumprod_grad(g: Array, x: Array, axis: int) -> Array:
     return reduce_sum(weighted, axes=(axis + 1,), keepdims=False)
 
 
-cumprod = register(Primitive("cumprod", _infer_same("cumprod"), _running(np.cumprod), _cumprod_vjp))
+cumprod: Primitive = register(Primitive("cumprod", _infer_same("cumprod"), _running(np.cumprod), _cumprod_vjp))

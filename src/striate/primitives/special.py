@@ -8,19 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from striate.primitives.base import Array
+from striate.primitives.base import Array, Primitive
 from striate.primitives.elementwise import div, exp, mul, neg, square, unary
 
 _TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
 
-# Giles, "Approximating the erfinv function" (2010), single precision: polynomials in -log(1 - x^2), highest power first.
+# Giles, "Approximating the erfinv function" (2010), single precision: polynomials in -log(1 - x^2), highest power
+# first.
 _CENTRE = (
     2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503, -0.00417768164,
     0.246640727, 1.50140941,
 )  # fmt: skip
 _TAIL = (
-    -0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613, 0.00943887047, 1.00167406,
-    2.83297682,
+    -0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613, 0.00943887047,
+    1.00167406, 2.83297682,
 )  # fmt: skip
 
 
@@ -59,6 +60,6 @@ def _refined(x: np.ndarray, y: np.ndarray) -> Any:
     return np.copysign(y, x)
 
 
-erf = unary("erf", _erf, lambda g, y, x: mul(g, _density(x)))
-erfc = unary("erfc", _erfc, lambda g, y, x: neg(mul(g, _density(x))), kernel=False)
-erfinv = unary("erfinv", _erfinv, lambda g, y, x: div(g, _density(y)), kernel=False)
+erf: Primitive = unary("erf", _erf, lambda g, y, x: mul(g, _density(x)))
+erfc: Primitive = unary("erfc", _erfc, lambda g, y, x: neg(mul(g, _density(x))), kernel=False)
+erfinv: Primitive = unary("erfinv", _erfinv, lambda g, y, x: div(g, _density(y)), kernel=False)

@@ -21,9 +21,14 @@ def _cast_vjp(g: Array, y: Array, x: Array, *, dtype: str) -> tuple[Array | None
     return (cast(g, dtype=source) if source in _FLOATS and dtype in _FLOATS else None,)
 
 
-cast = register(
+cast: Primitive = register(
     Primitive(
-        "cast", lambda x, dtype: Aval(x.shape, dtype), lambda x, dtype: x.astype(dtype), _cast_vjp, "cast", elementwise=True
+        "cast",
+        lambda x, dtype: Aval(x.shape, dtype),
+        lambda x, dtype: x.astype(dtype),
+        _cast_vjp,
+        "cast",
+        elementwise=True,
     )
 )
 
@@ -34,7 +39,7 @@ def _infer_reshape(x: Aval, *, shape: tuple[int, ...]) -> Aval:
     return Aval(tuple(shape), x.dtype)
 
 
-reshape = register(
+reshape: Primitive = register(
     Primitive(
         "reshape",
         _infer_reshape,
@@ -51,7 +56,7 @@ def _infer_transpose(x: Aval, *, axes: Axes) -> Aval:
     return Aval(tuple(x.shape[a] for a in axes), x.dtype)
 
 
-transpose = register(
+transpose: Primitive = register(
     Primitive(
         "transpose",
         _infer_transpose,
@@ -79,8 +84,10 @@ def _broadcast_vjp(g: Array, y: Array, x: Array, *, shape: tuple[int, ...]) -> t
     return (reshape(reduce_sum(g, axes=axes, keepdims=False), shape=tuple(source)),)
 
 
-broadcast_to = register(
-    Primitive("broadcast_to", _infer_broadcast, lambda x, shape: np.broadcast_to(x, shape), _broadcast_vjp, "elementwise")
+broadcast_to: Primitive = register(
+    Primitive(
+        "broadcast_to", _infer_broadcast, lambda x, shape: np.broadcast_to(x, shape), _broadcast_vjp, "elementwise"
+    )
 )
 
 
@@ -105,7 +112,7 @@ def _sum(x: np.ndarray, *, axes: Axes, keepdims: bool) -> Any:
     return np.sum(x, axis=axes, keepdims=keepdims, dtype=x.dtype)
 
 
-reduce_sum = register(Primitive("reduce_sum", infer_reduce, _sum, _sum_vjp, "reduce"))
+reduce_sum: Primitive = register(Primitive("reduce_sum", infer_reduce, _sum, _sum_vjp, "reduce"))
 
 
 def _infer_concatenate(*xs: Aval, axis: int) -> Aval:
@@ -132,8 +139,10 @@ def _concatenate_vjp(g: Array, y: Array, *xs: Array, axis: int) -> list[Array]:
     return parts
 
 
-concatenate = register(
-    Primitive("concatenate", _infer_concatenate, lambda *xs, axis: np.concatenate(xs, axis=axis), _concatenate_vjp, "concat")
+concatenate: Primitive = register(
+    Primitive(
+        "concatenate", _infer_concatenate, lambda *xs, axis: np.concatenate(xs, axis=axis), _concatenate_vjp, "concat"
+    )
 )
 
 
@@ -152,8 +161,9 @@ def _slice_vjp(g: Array, y: Array, x: Array, *, starts: Axes, stops: Axes, steps
     return (unslice(g, shape=tuple(aval_of(x).shape), starts=starts, stops=stops, steps=steps),)
 
 
-# Sizes along each axis: those of range(start, stop, step); a stop of -1 with a negative step means past the first element.
-slice_ = register(
+# Sizes along each axis: those of range(start, stop, step); a stop of -1 with a negative step means past the first
+# element.
+slice_: Primitive = register(
     Primitive(
         "slice", _infer_slice, lambda x, starts, stops, steps: x[_slices(starts, stops, steps)], _slice_vjp, "slice"
     )
@@ -167,7 +177,7 @@ def _unslice(g: np.ndarray, *, shape: Axes, starts: Axes, stops: Axes, steps: Ax
 
 
 # The gradient of `slice`: zeros of `shape` with the input written to the slice.
-unslice = register(
+unslice: Primitive = register(
     Primitive(
         "unslice",
         lambda g, shape, starts, stops, steps: Aval(tuple(shape), g.dtype),
