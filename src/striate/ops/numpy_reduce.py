@@ -95,11 +95,11 @@ def _extreme(name: str, primitive: Any) -> Callable[..., Any]:
     return fn
 
 
-max_of, _min = _extreme("max", reduce.reduce_max), _extreme("min", reduce.reduce_min)
+max_of, min_of = _extreme("max", reduce.reduce_max), _extreme("min", reduce.reduce_min)
 amax = _reduction("amax", max_of, "The largest element.")
-amin = _reduction("amin", _min, "The smallest element.")
+amin = _reduction("amin", min_of, "The smallest element.")
 ptp = _reduction(
-    "ptp", lambda x, axes, keep: elementwise.sub(max_of(x, axes, keep), _min(x, axes, keep)), "The largest less the smallest."
+    "ptp", lambda x, axes, keep: elementwise.sub(max_of(x, axes, keep), min_of(x, axes, keep)), "The largest less the smallest."
 )
 
 
@@ -112,7 +112,7 @@ def max(x: Any, axis: Any = None, keepdims: bool = False, initial: Any = None) -
 @op("numpy")
 def min(x: Any, axis: Any = None, keepdims: bool = False, initial: Any = None) -> Any:
     """The smallest element; `initial` takes part, if given. ValueError for an empty axis without it."""
-    return _with_initial(_min, elementwise.minimum, x, axis, keepdims, initial)
+    return _with_initial(min_of, elementwise.minimum, x, axis, keepdims, initial)
 
 
 def _with_initial(fn: Any, better: Any, x: Any, axis: Any, keepdims: bool, initial: Any) -> Any:
@@ -294,7 +294,7 @@ nanmean = _reduction("nanmean", _nan_mean, "The mean, NaN left out.")
 nanvar = _reduction("nanvar", _nan_var, "The variance, NaN left out.")
 nanstd = _reduction("nanstd", lambda x, a, k: elementwise.sqrt(_nan_var(x, a, k)), "The standard deviation, NaN left out.")
 nanmax = _reduction("nanmax", _nan_extreme(max_of, -np.inf), "The largest element, NaN left out.")
-nanmin = _reduction("nanmin", _nan_extreme(_min, np.inf), "The smallest element, NaN left out.")
+nanmin = _reduction("nanmin", _nan_extreme(min_of, np.inf), "The smallest element, NaN left out.")
 
 
 def _nan_running(name: str, base: Any, value: float, doc: str) -> Any:
