@@ -11,6 +11,7 @@
 #include "core/activation_list.h"
 #include "core/arena.h"
 #include "core/pool.h"
+#include "kernels/elementwise/op_list.h"
 #include "runtime/program.h"
 #include "runtime/registry.h"
 
@@ -161,6 +162,17 @@ nb::dict activation_ids() {
     return ids;
 }
 
+// The operations of the kernel `elementwise`, activations included.
+nb::dict elementwise_ops() {
+    nb::dict codes;
+    int next = 0;
+#define STRIATE_OP_ENTRY(name, ...) codes[#name] = next++;
+    STRIATE_ELEMENTWISE(STRIATE_OP_ENTRY)
+    STRIATE_ACTIVATIONS(STRIATE_OP_ENTRY)
+#undef STRIATE_OP_ENTRY
+    return codes;
+}
+
 std::vector<std::string> kernel_names() {
     std::vector<std::string> names;
     for (int i = 0; i < kernel_count(); ++i) names.emplace_back(kernel_at(i, 0).name);
@@ -197,6 +209,7 @@ NB_MODULE(_native, m) {
     m.def("get_num_threads", &get_threads);
     m.def("kernels", &kernel_names);
     m.def("activation_ids", &activation_ids);
+    m.def("elementwise_ops", &elementwise_ops);
     m.def("run_kernel", &run_kernel);
     m.def("idle_bytes", &idle_bytes);
     m.def("set_idle_bound", &set_idle_bound);

@@ -8,21 +8,25 @@
 namespace striate {
 namespace STRIATE_ISA_NS {
 
-#define STRIATE_ACTIVATION_ID(name) k_##name,
+#define STRIATE_ACTIVATION_ID(name, ...) k_##name,
 enum ActivationId : int { STRIATE_ACTIVATIONS(STRIATE_ACTIVATION_ID) kActivationCount };
 #undef STRIATE_ACTIVATION_ID
 constexpr int kLinear = k_linear, kRelu = k_relu;
 
 struct Activation {
     int id = kLinear;
-    float p0 = 0, p1 = 0;  // the activation's parameters, in the alphabetical order of their names
+    float p0 = 0, p1 = 0, p2 = 0;  // the activation's parameters, in the alphabetical order of their names
 };
 
+// Parameters that are not given have their defaults.
 inline Activation read_activation(int id, const double* params, int count) {
-    Activation a;
-    a.id = id;
+#define STRIATE_ACTIVATION_DEFAULTS(name, ...) {k_##name, __VA_ARGS__},
+    constexpr Activation defaults[] = {STRIATE_ACTIVATIONS(STRIATE_ACTIVATION_DEFAULTS)};
+#undef STRIATE_ACTIVATION_DEFAULTS
+    Activation a = defaults[id >= 0 && id < kActivationCount ? id : kLinear];
     if (count > 0) a.p0 = static_cast<float>(params[0]);
     if (count > 1) a.p1 = static_cast<float>(params[1]);
+    if (count > 2) a.p2 = static_cast<float>(params[2]);
     return a;
 }
 
@@ -31,6 +35,28 @@ inline Vec above(Vec x, Vec low) { return low > x ? low : x; }
 inline Vec below(Vec x, Vec high) { return high < x ? high : x; }
 
 inline Vec vsoftplus(Vec x) { return above(x, Vec{}) + vlog1p(vexp(-vabs(x))); }
+
+// x - tanh(x): by its series near zero, where the difference cancels.
+inline Vec vtanh_shrink(Vec x) {
+    const Vec z = x * x;
+    Vec p = splat(-0.0088632355f);
+    p = p * z + 0.0218694885f;
+    p = p * z - 0.0539682540f;
+    p = p * z + 0.1333333333f;
+    p = p * z - 0.3333333333f;
+    return select(vabs(x) < 0.4f, -p * z * x, x - vtanh(x));
+}
+
+// (x + sqrt(x^2 + b)) / 2, without the cancellation of its own form below zero.
+inline Vec squareplus(Vec x, float b) {
+    const Vec root = vsqrt(x * x + b);
+    return 0.5f * select(x < Vec{}, b / (root - x), x + root);
+}
+
+inline Vec sparse_plus(Vec x) {
+    const Vec middle = 0.25f * (x + 1.0f) * (x + 1.0f);
+    return select(x <= splat(-1.0f), Vec{}, select(x < splat(1.0f), middle, x));
+}
 
 template <int Id>
 inline Vec activated(Vec x, const Activation& a) {
@@ -55,6 +81,15 @@ inline Vec activated(Vec x, const Activation& a) {
     if constexpr (Id == k_mish) return x * vtanh(vsoftplus(x));
     if constexpr (Id == k_log_sigmoid) return -vsoftplus(-x);
     if constexpr (Id == k_exp) return vexp(x);
+    if constexpr (Id == k_relu_general) return below(select(x > a.p2, x, a.p1 * (x - a.p2)), splat(a.p0));
+    if constexpr (Id == k_celu) return select(x > Vec{}, x, a.p0 * vexpm1(below(x, Vec{}) / a.p0));
+    if constexpr (Id == k_tanh_shrink) return vtanh_shrink(x);
+    if constexpr (Id == k_hard_shrink) return select(vabs(x) > a.p0, x, Vec{});
+    if constexpr (Id == k_soft_shrink) return select(vabs(x) > a.p0, select(x > Vec{}, x - a.p0, x + a.p0), Vec{});
+    if constexpr (Id == k_threshold) return select(x > a.p1, x, splat(a.p0));
+    if constexpr (Id == k_squareplus) return squareplus(x, a.p0);
+    if constexpr (Id == k_sparse_plus) return sparse_plus(x);
+    if constexpr (Id == k_sparse_sigmoid) return below(above(0.5f * (x + 1.0f), Vec{}), splat(1.0f));
     return x;
 }
 
@@ -73,8 +108,8 @@ inline void activate_row(const Activation& a, float* p, std::int64_t n) {
 // Applies the activation in place to n values.
 inline void activate(const Activation& a, float* p, std::int64_t n) {
     switch (a.id) {
-#define STRIATE_ACTIVATION_CASE(name) \
-    case k_##name:                    \
+#define STRIATE_ACTIVATION_CASE(name, ...) \
+    case k_##name:                         \
         return activate_row<k_##name>(a, p, n);
         STRIATE_ACTIVATIONS(STRIATE_ACTIVATION_CASE)
 #undef STRIATE_ACTIVATION_CASE

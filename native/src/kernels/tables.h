@@ -6,5 +6,6 @@
     X(conv_depthwise_kernel_grad) \
     X(conv_direct)                \
     X(conv_kernel_grad)           \
+    X(elementwise)                \
     X(fma_peak)                   \
     X(matmul)

@@ -1,7 +1,7 @@
 """The compiled kernels: the only importer of the extension module.
 
-Importing it gives the thread pool the number of threads that `core.config` says. The instruction set is the best one that
-this processor runs, or the one that `STRIATE_ISA` names; one that it can't run is a ValueError at the first use.
+Importing it gives the thread pool the number of threads that `core.config` says. The instruction set is the best one
+that this processor runs, or the one that `STRIATE_ISA` names; one that it can't run is a ValueError at the first use.
 """
 
 from __future__ import annotations
