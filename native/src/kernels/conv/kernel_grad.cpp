@@ -33,12 +33,13 @@ struct GradTile {
 template <int R, int NV>
 __attribute__((noinline)) void grad_tile(const GradTile& t) {
     Vec acc[R][NV] = {};
-    const int64_t step = t.x_step;
+    const int64_t step = t.x_step, ahead = 8 * step + R - 1;
     for (int64_t i = 0; i < t.count; ++i) {
         const Stretch& s = t.stretches[i];
         const float *x = s.x + t.x_offset, *b = s.dy + t.column;
         for (int64_t k = 0; k < s.count; ++k, x += step, b += kPanel) {
             Vec bv[NV];
+            __builtin_prefetch(x + ahead);
 #pragma GCC unroll 2
             for (int v = 0; v < NV; ++v) bv[v] = load(b + v * kLanes);
 #pragma GCC unroll 16
@@ -134,11 +135,21 @@ public:
             pixel0_ = p * kPartPixels;
             pixel1_ = std::min(pixel0_ + kPartPixels, cut_.pixels);
             if (cut_.gather) gather_rows();
+            if (pixel1_ < cut_.pixels) fetch_ahead();
             for (int64_t panel = begin; panel < end; ++panel) part(panel);
         }
     }
 
 private:
+    // The next part's input, roughly: the lines that lie at the same fraction of it.
+    void fetch_ahead() const {
+        constexpr int64_t kMostFloats = 64 << 10;
+        const int64_t x_pixels = c_.batch * c_.x_pixels();
+        const float* from = x_ + x_pixels * pixel1_ / cut_.pixels * c_.cin;
+        const int64_t floats = std::min(x_pixels * kPartPixels / cut_.pixels * c_.cin, kMostFloats);
+        for (int64_t i = 0; i < floats; i += 16) __builtin_prefetch(from + i, 0, 2);
+    }
+
     void part(int64_t panel) {
         first_out_ = group_ * c_.group_out() + panel * kPanel;
         columns_ = static_cast<int>(std::min<int64_t>(kPanel, c_.group_out() - panel * kPanel));
@@ -163,6 +174,8 @@ private:
         const float* from = dy_ + pixel0_ * c_.cout + first_out_;
         float* to = dy_panel_;
         for (int64_t i = pixel1_ - pixel0_; i > 0; --i, from += c_.cout, to += kPanel) {
+            __builtin_prefetch(from + kPartPixels * c_.cout, 0, 2);  // the next part's
+            __builtin_prefetch(from + kPartPixels * c_.cout + kPanel / 2, 0, 2);
             if (columns_ == kPanel) {
                 std::memcpy(to, from, sizeof(float) * kPanel);
             } else {

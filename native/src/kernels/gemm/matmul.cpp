@@ -116,15 +116,17 @@ private:
     }
     const float* b(int64_t batch) const { return p_.b + (p_.batch_b == 1 ? 0 : batch) * p_.k * p_.n; }
 
+    // In squares of whole cache lines, so that each is read once and written once.
     void transpose_a() {
         constexpr int64_t kBlock = 16;
-        const int64_t blocks = (p_.m + kBlock - 1) / kBlock;
+        const int64_t blocks = (p_.k + kBlock - 1) / kBlock;
         parallel_for(*s_.pool, p_.batch_a * blocks, p_.batch_a * p_.m * p_.k > 1 << 16, [&](int64_t i, int) {
-            const int64_t batch = i / blocks, r0 = i % blocks * kBlock, r1 = std::min(r0 + kBlock, p_.m);
-            const float* from = p_.a + batch * p_.m * p_.k;
-            float* to = a_copy_ + batch * p_.m * p_.k;
-            for (int64_t k = 0; k < p_.k; ++k)
-                for (int64_t r = r0; r < r1; ++r) to[r * p_.k + k] = from[k * p_.m + r];
+            const int64_t offset = i / blocks * p_.m * p_.k, k0 = i % blocks * kBlock, k1 = std::min(k0 + kBlock, p_.k);
+            const float* from = p_.a + offset;
+            float* to = a_copy_ + offset;
+            for (int64_t r0 = 0; r0 < p_.m; r0 += kBlock)
+                for (int64_t r = r0; r < std::min(r0 + kBlock, p_.m); ++r)
+                    for (int64_t k = k0; k < k1; ++k) to[r * p_.k + k] = from[k * p_.m + r];
         });
     }
 
@@ -187,7 +189,10 @@ private:
         TileArgs t;
         t.runs = {rows, &zero, 1, p_.k};
         t.out = out;
-        for (int64_t panel = begin; panel < end; ++panel) {
+        constexpr int64_t kCachedFloats = 64 << 10;  // more of a than this: the next rows are fetched meanwhile
+        if (p_.m * p_.k > kCachedFloats) t.ahead = reinterpret_cast<const char*>(a(batch) + last * p_.k);
+        t.ahead_step = (last - first) * static_cast<int64_t>(sizeof(float));
+        for (int64_t panel = begin; panel < end; ++panel, t.ahead = nullptr) {
             t.panel = direct(panel) ? b(batch) + panel * kPanel : packed + (panel - begin) * p_.k * kPanel;
             t.ldb = direct(panel) ? p_.n : kPanel;
             t.col = panel * kPanel;

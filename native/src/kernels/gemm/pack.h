@@ -11,13 +11,18 @@ namespace STRIATE_ISA_NS {
 // Element (k, column) stands at from[k * k_stride + column * column_stride]; `columns` <= kPanel of them are real.
 inline void pack_panel(const float* from, int64_t k_stride, int64_t column_stride, int64_t k, int64_t columns,
                        float* to) {
-    for (int64_t i = 0; i < k; ++i, from += k_stride, to += kPanel) {
-        if (column_stride == 1)
-            std::copy(from, from + columns, to);
-        else
-            for (int64_t j = 0; j < columns; ++j) to[j] = from[j * column_stride];
-        std::fill(to + columns, to + kPanel, 0.0f);
+    constexpr int64_t kTogether = 8;  // columns that lie a power of two apart share few lines of the cache
+    if (column_stride == 1) {
+        for (int64_t i = 0; i < k; ++i) std::copy(from + i * k_stride, from + i * k_stride + columns, to + i * kPanel);
+    } else {
+        for (int64_t j0 = 0; j0 < columns; j0 += kTogether) {
+            const int64_t j1 = std::min(j0 + kTogether, columns);
+            for (int64_t i = 0; i < k; ++i)
+                for (int64_t j = j0; j < j1; ++j) to[i * kPanel + j] = from[i * k_stride + j * column_stride];
+        }
     }
+    if (columns == kPanel) return;
+    for (int64_t i = 0; i < k; ++i) std::fill(to + i * kPanel + columns, to + (i + 1) * kPanel, 0.0f);
 }
 
 }  // namespace STRIATE_ISA_NS
