@@ -74,7 +74,7 @@ def _conv(x: np.ndarray, w: np.ndarray, *, strides: Ints, padding: Pads, dilatio
     xg, wg = _split(_padded(x, padding), groups), _split(w, groups)
     y = np.zeros((x.shape[0], *out, groups, w.shape[-1] // groups), np.result_type(x, w))
     for tap in _taps(w.shape[:-2]):
-        cells = xg[(slice(None), *_tap_slices(tap, out, strides, dilation))]  # type: ignore[arg-type]
+        cells = xg[(slice(None), *_tap_slices(tap, out, strides, dilation))]
         y += np.einsum("...gc,cgf->...gf", cells, wg[tap], optimize=True)
     return y.reshape(x.shape[0], *out, w.shape[-1])
 
