@@ -187,7 +187,7 @@ def test_offline_it_says_which_file_to_put_where(
 
 
 def test_a_file_of_another_network_is_refused(official: pathlib.Path) -> None:
-    with pytest.raises(ValueError, match="layer count mismatch.*only in the model: block3_conv4, block4_conv4"):
+    with pytest.raises(ValueError, match=r"layer count mismatch.*only in the model: block3_conv4, block4_conv4"):
         applications.VGG19(weights=official, include_top=False)
 
 

@@ -177,7 +177,7 @@ def test_a_file_url_and_an_answer_without_length(server: Server, tmp_path: pathl
 @pytest.mark.parametrize("arguments", [{}, {"origin": "data.bin"}, {"origin": "http://127.0.0.1/"},
     {"origin": "http://127.0.0.1/a", "fname": "../a"}, {"origin": "http://127.0.0.1/a", "fname": ".."}])  # fmt: skip
 def test_wrong_arguments(arguments: dict) -> None:
-    with pytest.raises(ValueError, match="origin|file name|without folders"):
+    with pytest.raises(ValueError, match=r"origin|file name|without folders"):
         get_file(**arguments)
 
 
@@ -306,7 +306,7 @@ def test_a_name_that_cannot_be_resolved(monkeypatch: pytest.MonkeyPatch) -> None
         raise socket.gaierror(-3, "Temporary failure in name resolution")
 
     monkeypatch.setattr(socket, "getaddrinfo", fails)
-    with pytest.raises(DownloadError, match="name resolution.*Without a network"):
+    with pytest.raises(DownloadError, match=r"name resolution.*Without a network"):
         get_file(origin="https://storage.example.org/a/b.bin")
 
 

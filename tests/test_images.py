@@ -97,7 +97,7 @@ def test_every_kind_of_path(tmp_path: pathlib.Path) -> None:
     wanted = np.asarray(picture("RGB", (3, 2)))
     for given in (path, str(path), str(path).encode(), io.BytesIO(path.read_bytes())):
         np.testing.assert_array_equal(np.asarray(utils.load_img(given)), wanted)
-    with pytest.raises(TypeError, match="str, bytes, pathlib.Path or io.BytesIO, received int"):
+    with pytest.raises(TypeError, match=r"str, bytes, pathlib.Path or io.BytesIO, received int"):
         utils.load_img(3)  # type: ignore[arg-type]
 
 

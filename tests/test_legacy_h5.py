@@ -211,7 +211,7 @@ def test_skip_mismatch_leaves_out_what_differs(tmp_path: pathlib.Path) -> None:
     assert (model.weights[2].array == 7).all()
     np.testing.assert_array_equal(model.weights[3].array, values["block1_conv2_b"])
     lone = FakeModel(FakeLayer("block1_conv1", FakeVariable("k", (3, 3, 3, 4))))
-    with pytest.warns(UserWarning, match="weight count mismatch.*Skipped"):
+    with pytest.warns(UserWarning, match=r"weight count mismatch.*Skipped"):
         load_weights_from_hdf5(tmp_path / "w.h5", lone, by_name=True, skip_mismatch=True)
     assert_unchanged(lone)
 
@@ -365,7 +365,7 @@ def test_what_is_no_file_or_no_hdf5(tmp_path: pathlib.Path) -> None:
     (tmp_path / "text.h5").write_text("<html>404</html>")
     with pytest.raises(OSError, match=r"text\.h5' is no HDF5 file"):
         load_weights(model, str(tmp_path / "text.h5"))
-    with pytest.raises(ValueError, match="file format not supported.*legacy"):
+    with pytest.raises(ValueError, match=r"file format not supported.*legacy"):
         load_weights(model, tmp_path / "weights.npz")
     with pytest.raises(ValueError, match="unknown arguments"):
         load_weights(model, tmp_path / "w.h5", by_nam=True)
@@ -375,7 +375,7 @@ def test_what_is_no_file_or_no_hdf5(tmp_path: pathlib.Path) -> None:
 
 def test_an_unbuilt_model_says_so(tmp_path: pathlib.Path) -> None:
     old_file(tmp_path / "w.h5")
-    with pytest.raises(ValueError, match="has no weights yet.*Build the model first"):
+    with pytest.raises(ValueError, match=r"has no weights yet.*Build the model first"):
         load_weights_from_hdf5(tmp_path / "w.h5", FakeModel(FakeLayer("a")))
 
 

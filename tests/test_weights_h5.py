@@ -93,10 +93,12 @@ def test_files_that_do_not_fit_leave_the_model_unchanged(tmp_path: pathlib.Path)
     before = model.get_weights()
     with pytest.raises(ValueError, match=r"layer 'last'.*\(3, 3, 2, 4\).*\(3, 3, 2, 5\)"):
         model.load_weights(path)
-    with h5py.File(path, "r+") as file:
+    short = tmp_path / "short.weights.h5"
+    model.save_weights(short)
+    with h5py.File(short, "r+") as file:
         del file["layers/separable_conv2d/vars/2"]
-    with pytest.raises(ValueError, match="has 3 weights.*has 2"):
-        model.load_weights(path, skip_mismatch=False)
+    with pytest.raises(ValueError, match=r"has 3 weights.*has 2"):
+        model.load_weights(short)
     for a, b in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     with pytest.warns(UserWarning, match="Skipped"):

@@ -147,9 +147,9 @@ def _texts(group: Any, attribute: str, where: str) -> list[str]:
         texts = [v.decode("utf-8") if isinstance(v, bytes) else v for v in flat or []]
     except (OSError, RuntimeError, TypeError, ValueError, KeyError) as error:
         raise _wrong(group, where, f"{problem} ({error})") from error
-    if flat is None or not all(isinstance(text, str) for text in texts):
-        if value.size:  # an empty list of names may have any dtype
-            raise _wrong(group, where, problem)
+    plain = flat is not None and all(isinstance(text, str) for text in texts)
+    if value.size and not plain:  # an empty list of names may have any dtype
+        raise _wrong(group, where, problem)
     return texts
 
 

@@ -110,20 +110,19 @@ def _holds_variables(value: Any) -> bool:
 
 
 def _attributes(owner: Any) -> list[tuple[str, Any]]:
-    """The attributes that are walked: the layers of a functional or sequential model first, then all others by name."""
+    """The attributes that are walked, by name, private ones last; a model of a graph shows its layers first."""
+    model = isinstance(owner, registry.exports().get("keras.Model", ()))
     graph = any(base.__name__ in ("Functional", "Sequential") for base in type(owner).__mro__)
-    first = [("layers", owner.layers)] if graph else []
-    inner = _internal()
-    names = sorted(n for n in vars(owner) if n not in inner and not (graph and n.startswith("_")))
-    return first + [(name, vars(owner)[name]) for name in names]
+    names = {name for name in vars(owner) if name not in _internal()} | ({"layers"} if model else set())
+    order = sorted(names, key=lambda name: (graph and name != "layers", name.startswith("_"), name))
+    return [(name, getattr(owner, name)) for name in order]
 
 
 @cache
 def _internal() -> frozenset[str]:
     """The attributes that every layer and model has for its own book-keeping."""
-    found = set(vars(registry.exports()["keras.Layer"]()))
-    model = registry.exports().get("keras.Model")
-    return frozenset(found | (set(vars(model())) if model else set()))
+    made = [registry.exports()[name]() for name in ("keras.Layer", "keras.Model", "keras.Sequential")]
+    return frozenset({"_functional", *(name for owner in made for name in vars(owner))} - {"layers"})
 
 
 def own_weights(owner: Any) -> list[Any]:
