@@ -11,10 +11,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kernel_runner import close, each_level, run, same_bits
+from striate import kernels
 from striate.kernels import conv
 from striate.kernels.conv import ConvSpec
 
-RELU = 1
+RELU = kernels.activation_ids()["relu"]
 
 
 def spec_of(x_shape, kernel, cout, strides, pads, dilation, groups) -> ConvSpec:
@@ -78,9 +79,12 @@ def arrays(seed: int, *shapes):
 
 
 def packed(algorithm: str, w: np.ndarray, spec: ConvSpec) -> np.ndarray:
-    out = np.full(conv.packed_shape(algorithm, spec), np.nan, np.float32)
-    run(conv.ALGORITHMS[algorithm].pack_kernel, [w], [out], conv.encode_pack(algorithm, spec))
-    return out
+    """The packed weights; the kernel must fill exactly the size that Python computes."""
+    (size,) = conv.packed_shape(algorithm, spec)
+    memory = np.full(size + 64, np.nan, np.float32)
+    run(conv.ALGORITHMS[algorithm].pack_kernel, [w], [memory[:size]], conv.encode_pack(algorithm, spec))
+    assert np.isfinite(memory[:size]).all() and np.isnan(memory[size:]).all()
+    return memory[:size]
 
 
 def run_with_weights(algorithm, source, w, spec, out_shape, *extra, activation=0) -> np.ndarray:
@@ -247,6 +251,19 @@ def test_a_nan_is_not_hidden_by_relu():
     for _ in each_level():
         got = run_with_weights("direct", x, w, spec, spec.out_shape, np.zeros(4, np.float32), activation=RELU)
         np.testing.assert_array_equal(np.isnan(got), np.isnan(forward(x, w, spec)))
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu6"])
+@pytest.mark.parametrize("spec", [conv2d(1, 9, 6, 45, 3, p=1), conv2d(1, 9, 21, 21, 3, p=1, groups=21)])
+def test_other_activations_are_fused(spec, activation):
+    truth = {"sigmoid": lambda v: 1 / (1 + np.exp(-v)), "tanh": np.tanh, "relu6": lambda v: np.clip(v, 0, 6)}[
+        activation
+    ]
+    x, w, bias = arrays(3, spec.x_shape, spec.w_shape, (spec.cout,))
+    number = kernels.activation_ids()[activation]
+    for _ in each_level():
+        got = run_with_weights(conv.choose(spec), x, w, spec, spec.out_shape, bias, activation=number)
+        close(got, truth(forward(x, w, spec) + bias))
 
 
 def test_positions_that_no_tap_reaches_get_the_bias():

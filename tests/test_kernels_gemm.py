@@ -8,10 +8,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kernel_runner import close, each_level, run, same_bits
+from striate import kernels
 from striate.kernels import conv
 from striate.kernels.conv import MatmulSpec
 
-RELU = 1
+RELU = kernels.activation_ids()["relu"]
 
 
 def arrays(seed: int, *shapes):
