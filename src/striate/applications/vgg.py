@@ -96,7 +96,7 @@ def _features(x: Any, variant: Variant) -> Any:
     for block, (count, channels) in enumerate(variant.blocks, start=1):
         for conv in range(1, count + 1):
             x = Conv2D(channels, (3, 3), activation="relu", padding="same", name=f"block{block}_conv{conv}")(x)
-        x = MaxPooling2D((2, 2), strides=(2, 2), name=f"block{block}_pool")(x)
+        x = MaxPooling2D(pool_size=(2, 2), strides=(2, 2), name=f"block{block}_pool")(x)
     return x
 
 
