@@ -263,7 +263,7 @@ def test_other_activations_are_fused(spec, activation):
     number = kernels.activation_ids()[activation]
     for _ in each_level():
         got = run_with_weights(conv.choose(spec), x, w, spec, spec.out_shape, bias, activation=number)
-        close(got, truth(forward(x, w, spec) + bias))
+        close(got, truths[activation](forward(x, w, spec) + bias))
 
 
 def test_positions_that_no_tap_reaches_get_the_bias():
