@@ -47,6 +47,8 @@ class Layer(Tracked, Operation):
         name: by default the class name in snake case, numbered.
     """
 
+    _STATELESS = False  # set in layers that count as built from the start, as Keras has it
+
     def __init__(
         self,
         *,
@@ -63,7 +65,7 @@ class Layer(Tracked, Operation):
             raise ValueError(f"Expected `trainable` to be a boolean. Received: trainable={trainable!r} (of type {type(trainable)})")
         self.activity_regularizer = regularizers.get(activity_regularizer)
         self._input_shape_arg = _input_shape_argument(kwargs, type(self).__name__)
-        self.built, self.autocast = False, autocast
+        self.built, self.autocast = self._STATELESS and type(self).build is Layer.build, autocast
         self.supports_masking = type(self).compute_mask is not Layer.compute_mask
         self._trainable, self._path, self._losses = bool(trainable), None, []
         self._build_shapes: dict[str, Any] | None = None
@@ -335,7 +337,7 @@ class Layer(Tracked, Operation):
             return x
         if isinstance(x, KerasTensor):
             if self.autocast and dtypes.is_floating(x.dtype) and x.dtype != self.input_dtype:
-                return KerasTensor(x.shape, self.input_dtype, name=x.name)
+                return KerasTensor(x.shape, self.input_dtype)
             return x
         x = convert(x)
         wanted = self.autocast and dtypes.is_floating(str(x.dtype)) and str(x.dtype) != self.input_dtype

@@ -14,7 +14,7 @@ from striate.layers.layer import Layer
 from striate.models.functional import Functional
 from striate.models.model import Model
 from striate.saving.serialization import deserialize_keras_object, serialize_keras_object
-from striate.trace import KerasTensor, current_tracer, standardize_shape
+from striate.trace import KerasTensor, NoValueError, current_tracer, standardize_shape
 
 
 @export("keras.Sequential", "keras.models.Sequential")
@@ -114,7 +114,10 @@ class Sequential(Model):
                 f"Sequential model '{self.name}' has already been configured to use input shape {first.batch_shape}. You "
                 f"cannot build it with input_shape {shape}."
             )
-        self._functional = self._connect(self._row[0])
+        try:
+            self._functional = self._connect(self._row[0])
+        except NoValueError:  # a layer whose Python code looks at values: the layers are called one by one
+            self._functional = None
         self.built = True
 
     def _connect(self, source: InputLayer) -> Functional:

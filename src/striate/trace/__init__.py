@@ -6,7 +6,7 @@ from striate.trace.naming import auto_name, to_snake_case, uniquify
 from striate.trace.operation import FunctionOperation, KerasHistory, Node, Operation, current_fill, infer_spec
 from striate.trace.operators import OPS
 from striate.trace.scope import current_path, name_scope
-from striate.trace.tracing import Traced, TracedTensor, current_tracer, trace
+from striate.trace.tracing import NoValueError, Traced, TracedTensor, current_tracer, trace
 from striate.trace.variable import Variable, autocast, convert
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "FunctionOperation",
     "KerasHistory",
     "KerasTensor",
+    "NoValueError",
     "Node",
     "Operation",
     "Traced",

@@ -14,19 +14,23 @@ from striate.ir import Aval, Builder, Graph, Value, building, current
 from striate.trace.operators import TensorOperators
 
 
+class NoValueError(TypeError):
+    """Python code asked a symbolic tensor for its value, for a branch or for NumPy."""
+
+
 class TracedTensor(TensorOperators, Value):
     """What a traced function sees in the place of an array: shape and dtype are known, the values are not."""
 
     __slots__ = ()
 
     def __bool__(self) -> bool:
-        raise TypeError(_NO_VALUE.format(what="used as a condition", fix="Use `ops.where` or `ops.cond`"))
+        raise NoValueError(_NO_VALUE.format(what="used as a condition", fix="Use `ops.where` or `ops.cond`"))
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
-        raise TypeError(_NO_VALUE.format(what="converted to a NumPy array", fix="Use `striate.ops` instead of `numpy`"))
+        raise NoValueError(_NO_VALUE.format(what="converted to a NumPy array", fix="Use `striate.ops` instead of `numpy`"))
 
     def __float__(self) -> float:
-        raise TypeError(_NO_VALUE.format(what="converted to a number", fix="Keep it a tensor"))
+        raise NoValueError(_NO_VALUE.format(what="converted to a number", fix="Keep it a tensor"))
 
     __int__ = __index__ = __float__  # type: ignore[assignment]
 
