@@ -256,9 +256,7 @@ def test_a_nan_is_not_hidden_by_relu():
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu6"])
 @pytest.mark.parametrize("spec", [conv2d(1, 9, 6, 45, 3, p=1), conv2d(1, 9, 21, 21, 3, p=1, groups=21)])
 def test_other_activations_are_fused(spec, activation):
-    truth = {"sigmoid": lambda v: 1 / (1 + np.exp(-v)), "tanh": np.tanh, "relu6": lambda v: np.clip(v, 0, 6)}[
-        activation
-    ]
+    truths = {"sigmoid": lambda v: 1 / (1 + np.exp(-v)), "tanh": np.tanh, "relu6": lambda v: np.clip(v, 0, 6)}
     x, w, bias = arrays(3, spec.x_shape, spec.w_shape, (spec.cout,))
     number = kernels.activation_ids()[activation]
     for _ in each_level():
