@@ -1,5 +1,6 @@
 """`keras.ops` on striate's primitives. Importing this package fills the table of operators."""
 
+from striate.ops import core, image, linalg, math, nn, numpy
 from striate.ops.control import (
     associative_scan,
     cond,
@@ -47,7 +48,7 @@ from striate.ops.indexing import (
     unravel_index,
     where,
 )
-from striate.ops.math import (
+from striate.ops.math_functions import (
     cholesky,
     det,
     eigh,
@@ -70,13 +71,6 @@ from striate.ops.math import (
     slogdet,
     solve,
     svd,
-)
-from striate.ops.nn import (
-    conv,
-    conv_transpose,
-    depthwise_conv,
-    separable_conv,
-    true_conv,
 )
 from striate.ops.nn_activations import (
     celu,
@@ -110,6 +104,19 @@ from striate.ops.nn_activations import (
     tanh,
     tanh_shrink,
     threshold,
+)
+from striate.ops.nn_blocks import (
+    depth_to_space,
+    fold,
+    space_to_depth,
+    unfold,
+)
+from striate.ops.nn_conv import (
+    conv,
+    conv_transpose,
+    depthwise_conv,
+    separable_conv,
+    true_conv,
 )
 from striate.ops.nn_normalize import (
     batch_normalization,
@@ -403,6 +410,7 @@ __all__ = [
     "convert_to_numpy",
     "convert_to_tensor",
     "copy",
+    "core",
     "corrcoef",
     "correlate",
     "cos",
@@ -413,6 +421,7 @@ __all__ = [
     "cumsum",
     "custom_gradient",
     "deg2rad",
+    "depth_to_space",
     "depthwise_conv",
     "det",
     "diag",
@@ -451,6 +460,7 @@ __all__ = [
     "fmax",
     "fmin",
     "fmod",
+    "fold",
     "fori_loop",
     "full",
     "full_like",
@@ -476,6 +486,7 @@ __all__ = [
     "i0",
     "identity",
     "imag",
+    "image",
     "in_top_k",
     "inner",
     "inv",
@@ -497,6 +508,7 @@ __all__ = [
     "left_shift",
     "less",
     "less_equal",
+    "linalg",
     "linspace",
     "log",
     "log1p",
@@ -516,6 +528,7 @@ __all__ = [
     "lp_pool",
     "lstsq",
     "map",
+    "math",
     "matmul",
     "matrix_rank",
     "max",
@@ -550,10 +563,12 @@ __all__ = [
     "ndim",
     "negative",
     "nextafter",
+    "nn",
     "nonzero",
     "norm",
     "normalize",
     "not_equal",
+    "numpy",
     "one_hot",
     "ones",
     "ones_like",
@@ -611,6 +626,7 @@ __all__ = [
     "softsign",
     "solve",
     "sort",
+    "space_to_depth",
     "sparse_categorical_crossentropy",
     "sparse_plus",
     "sparse_sigmoid",
@@ -647,6 +663,7 @@ __all__ = [
     "true_conv",
     "true_divide",
     "trunc",
+    "unfold",
     "unravel_index",
     "unstack",
     "vander",

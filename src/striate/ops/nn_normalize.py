@@ -12,7 +12,7 @@ from striate.core.config import epsilon as fuzz
 from striate.ops.base import as_float, axes_of, cast_to, common_dtype, dtype_name, op
 from striate.ops.indexing import one_hot
 from striate.ops.numpy_linear import einsum
-from striate.ops.numpy_reduce import max_of, mean_of
+from striate.ops.numpy_reduce import mean_of
 from striate.ops.numpy_shape import reshape, squeeze
 from striate.primitives import activations, elementwise, structural
 from striate.primitives import softmax as softmaxes
@@ -122,12 +122,14 @@ def normalize(x: Any, axis: Any = -1, order: Any = 2, epsilon: float | None = No
     """x / max(norm(x), epsilon), the norm of `order` along `axis`.
 
     Args:
-        order: 1, 2 (default), any other number p for (sum |x|^p)^(1/p), or "inf".
+        order: 2 (default) or any other int p of at least 1, for (sum |x|^p)^(1/p).
         epsilon: defaults to `keras.config.epsilon()`.
 
     Raises:
-        ValueError: an order below 1.
+        ValueError: another order.
     """
+    if isinstance(order, bool) or not isinstance(order, int) or order < 1:
+        raise ValueError(f"Argument `order` must be an int >= 1. Received: order={order}")
     x = as_float(x)
     axes = axes_of(axis, x.ndim)
     least = fuzz() if epsilon is None else epsilon
@@ -139,10 +141,6 @@ def normalize(x: Any, axis: Any = -1, order: Any = 2, epsilon: float | None = No
 
 def _p_norm(x: Any, axes: tuple[int, ...], order: Any) -> Any:
     size = elementwise.absolute(x)
-    if order in ("inf", float("inf")):
-        return max_of(size, axes, True)
-    if isinstance(order, str) or order < 1:
-        raise ValueError(f"normalize: `order` must be a number of at least 1 or 'inf'. Received: order={order}")
     total = structural.reduce_sum(elementwise.power(size, float(order)), axes=axes, keepdims=True)
     return elementwise.power(total, 1 / float(order))
 

@@ -1,0 +1,18 @@
+"""`keras.ops.linalg`: the functions of this family by name, as they were published."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from striate.core.registry import module_objects
+
+
+def __getattr__(name: str) -> Any:
+    found = module_objects("keras.ops.linalg")
+    if name not in found:
+        raise AttributeError(f"module 'striate.ops.linalg' has no attribute '{name}'.")
+    return found[name]
+
+
+def __dir__() -> list[str]:
+    return sorted(module_objects("keras.ops.linalg"))
