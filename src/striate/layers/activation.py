@@ -14,6 +14,8 @@ from striate.layers.layer import Layer
 class _ActivationLayer(Layer):
     """The base: the output has the input's shape."""
 
+    _STATELESS = True
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking, self.built = True, True

@@ -21,6 +21,8 @@ class Activation(Layer):
         activation: a name or a function.
     """
 
+    _STATELESS = True
+
     def __init__(self, activation: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
@@ -40,6 +42,8 @@ class Activation(Layer):
 @export("keras.layers.Identity")
 class Identity(Layer):
     """Returns its input."""
+
+    _STATELESS = True
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -116,6 +120,8 @@ class Dropout(Layer):
         noise_shape: shape of the mask; size 1 shares it along an axis.
         seed: an int for reproducible masks.
     """
+
+    _STATELESS = True
 
     def __init__(self, rate: float, noise_shape: Any = None, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)

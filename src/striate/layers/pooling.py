@@ -23,6 +23,8 @@ class BasePooling(WindowedLayer):
         data_format: "channels_last" or "channels_first"; by default `image_data_format()`.
     """
 
+    _STATELESS = True
+
     def __init__(
         self, rank: int, pool_size: Any, strides: Any = None, padding: Any = "valid", data_format: str | None = None,
         name: str | None = None, **kwargs: Any,
@@ -106,6 +108,8 @@ class BaseGlobalPooling(WindowedLayer):
     Args:
         keepdims: whether the spatial axes stay, with size 1.
     """
+
+    _STATELESS = True
 
     def __init__(self, rank: int, data_format: str | None = None, keepdims: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
