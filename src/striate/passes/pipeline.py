@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from striate import kernels
 from striate.ir import Graph, verify
+from striate.kernels import attributes
 from striate.passes.constants import fold_constants
 from striate.passes.cse import merge_common
 from striate.passes.fold_affine import fold_affine
@@ -16,7 +16,7 @@ from striate.primitives import infer_node
 
 def optimize(graph: Graph, stable: frozenset[int]) -> Graph:
     """`graph` made ready for a plan; inputs at `stable` are weights. With STRIATE_VERIFY=1 each pass is checked."""
-    activations = frozenset(kernels.activation_ids())
+    activations = frozenset(attributes.ACTIVATION_IDS)
     for step in (
         fold_constants,
         simplify,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from striate import kernels
 from striate.ir import Node
+from striate.kernels import attributes
 from striate.kernels import conv as conv_kernels
 from striate.kernels.conv import ConvSpec, MatmulSpec
 from striate.plan import lowering_elementwise as elementwise
 from striate.plan.draft import Draft, Var
+from striate.primitives import REGISTRY
 
 Rule = Callable[[Draft, Node, Sequence[Var]], Sequence[Var] | None]
 RULES: dict[str, Rule] = {}
@@ -112,17 +113,19 @@ def _reshape(draft: Draft, node: Node, inputs: Sequence[Var]) -> Sequence[Var]:
     return [draft.view(inputs[0], node.outputs[0].shape)]
 
 
-@lowers("stop_gradient")
-def _same(draft: Draft, node: Node, inputs: Sequence[Var]) -> Sequence[Var]:
-    return [inputs[0]]
-
-
 @lowers("fused")
 def _fused(draft: Draft, node: Node, inputs: Sequence[Var]) -> Sequence[Var] | None:
     p = node.params
     if p["kind"] != "linear":
-        return elementwise.lower(draft, node, inputs)
-    first = p["graph"].nodes[0]
-    activation = kernels.activation_ids()[p["activation"] or "linear"]
-    floats = tuple(float(v) for _, v in p["activation_params"])
-    return lower_linear(draft, first, inputs, activation, floats, p["bias"], p["residual"])
+        return elementwise.lower_chain(draft, p["graph"], inputs)
+    name = p["activation"] or "linear"
+    floats = attributes.activation_floats(name, dict(p["activation_params"]))
+    activation = attributes.ACTIVATION_IDS[name]
+    return lower_linear(draft, p["graph"].nodes[0], inputs, activation, floats, p["bias"], p["residual"])
+
+
+@lowers(*(name for name, primitive in REGISTRY.items() if primitive.elementwise and primitive.kernel == "elementwise"))
+def _elementwise(draft: Draft, node: Node, inputs: Sequence[Var]) -> Sequence[Var] | None:
+    if node.op == "stop_gradient":
+        return [inputs[0]]
+    return elementwise.lower_single(draft, node, inputs)
