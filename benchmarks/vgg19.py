@@ -80,6 +80,8 @@ def _check(runs: dict[str, Callable[[], Any]]) -> None:
 def _session(model: Any, threads: int) -> onnxruntime.InferenceSession:
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = threads
+    # Its idle threads would spin on the cores while the other candidate runs.
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(_onnx(model), settings, providers=["CPUExecutionProvider"])
 
 
