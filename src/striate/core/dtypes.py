@@ -80,6 +80,12 @@ def _name(dtype: Any) -> str:
     return str(found).removeprefix("torch.").removesuffix("_")  # NumPy 1 calls its bool "bool_"
 
 
+@functools.cache
+def name_of(dtype: Any) -> str:
+    """The name of an array's (or a graph value's) dtype: `str(dtype)`, which NumPy takes microseconds for, remembered."""
+    return str(dtype)
+
+
 @export("keras.backend.is_float_dtype")
 def is_floating(dtype: Any) -> bool:
     """Whether `dtype` is a float type, bfloat16 and the 8-bit ones included."""

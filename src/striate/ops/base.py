@@ -69,7 +69,7 @@ def dtype_of(x: Any) -> Any:
     """The dtype of a tensor, or the Python type of a number (which is weak in promotion)."""
     if type(x) in (bool, int, float):
         return type(x)
-    return str(x.dtype) if hasattr(x, "dtype") else str(convert(x).dtype)
+    return dtypes.name_of(x.dtype if hasattr(x, "dtype") else convert(x).dtype)
 
 
 def cast_to(x: Any, dtype: str) -> Any:
@@ -80,13 +80,13 @@ def cast_to(x: Any, dtype: str) -> Any:
 def as_float(x: Any) -> Any:
     """`x` as a tensor of a float dtype: its own, or the default one for integers and bools."""
     x = convert(x)
-    name = str(x.dtype)
+    name = dtypes.name_of(x.dtype)
     return x if name in dtypes.FLOATS else cast_to(x, dtypes.result_type(name, float))
 
 
 def dtype_name(x: Any) -> str:
     """The name of a tensor's dtype."""
-    return str(x.dtype)
+    return dtypes.name_of(x.dtype)
 
 
 def sizes(shape: Any, name: str = "shape") -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from striate.core import dtypes
 from striate.ir import Aval, Node, Value, current
 
 Array = Any  # numpy.ndarray or ir.Value: what primitives take and return
@@ -96,7 +97,7 @@ EAGER = _Eager()
 
 def aval_of(value: Any) -> Aval:
     """The aval of an array or value."""
-    return value.aval if isinstance(value, Value) else Aval(value.shape, str(value.dtype))
+    return value.aval if isinstance(value, Value) else Aval(value.shape, dtypes.name_of(value.dtype))
 
 
 def lift(args: Sequence[Any]) -> list[Array]:
