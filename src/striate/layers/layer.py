@@ -340,7 +340,8 @@ class Layer(Tracked, Operation):
                 return KerasTensor(x.shape, self.input_dtype)
             return x
         x = convert(x)
-        wanted = self.autocast and dtypes.is_floating(str(x.dtype)) and str(x.dtype) != self.input_dtype
+        name = dtypes.name_of(x.dtype)
+        wanted = self.autocast and name != self.input_dtype and dtypes.is_floating(name)
         return OPS["cast"](x, self.input_dtype) if wanted else x
 
     def _maybe_build(self, spec: CallSpec) -> None:

@@ -9,20 +9,20 @@ import numpy as np
 from striate.core import tree
 from striate.layers.tracking import changes
 from striate.models.batches import Batches, arrays_of
-from striate.trace import Cache, Variable, convert
+from striate.trace import Cache, NoValueError, Variable, convert
 from striate.utils.progbar import Progbar
 
 
 class Predictor:
     """Runs a model's `predict_step` on batches.
 
-    The step is traced once per shapes and dtypes, and with it the Python code of the user's own layers; with the model's
-    `run_eagerly` it runs as it is.
+    The step is traced once per shapes and dtypes, and with it the Python code of the user's own layers. Code that looks at
+    values cannot be traced: it runs as it is, as all code does with the model's `run_eagerly`.
     """
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self._cache = Cache()
+        self._cache, self._untraceable = Cache(), False
 
     def __call__(self, x: Any, batch_size: Any, verbose: Any, steps: Any, callbacks: Any) -> Any:
         batches = Batches(x, batch_size, steps)
@@ -51,8 +51,15 @@ class Predictor:
 
     def step(self, batch: Any) -> Any:
         """The outputs for one batch, a nest of arrays."""
-        if self.model.run_eagerly:
+        if self.model.run_eagerly or self._untraceable:
             return tree.map_structure(_plain, self.model.predict_step(batch))
+        try:
+            return self._compiled(batch)
+        except NoValueError:  # the user's Python code looks at values: it runs as it is
+            self._untraceable = True
+            return self.step(batch)
+
+    def _compiled(self, batch: Any) -> Any:
         if isinstance(batch, np.ndarray):
             return self._cache.get(("array", changes()), self.model.predict_step, [batch])([batch])
         batch = tree.map_structure(lambda x: None if x is None else np.asarray(convert(x)), batch)

@@ -121,11 +121,22 @@ def _object(config: dict[str, Any]) -> Any:
     cls = _found(config["class_name"], config)
     if not hasattr(cls, "from_config"):
         raise ValueError(message("deserialize_keras_object", f"{cls!r} has no `from_config`", "Give it one"))
-    made = cls.from_config(dict(inner))
+    made = cls.from_config(_without_defaults(cls, inner))
     build_config = config.get("build_config")
     if build_config and not getattr(made, "built", True):
         made.build_from_config(_decoded(build_config))
     return made
+
+
+# Arguments that Keras's layers have and striate's lack, with the values that change nothing.
+_ONLY_IN_KERAS = {"quantization_config": None, "renorm": False, "renorm_clipping": None, "renorm_momentum": 0.99}
+
+
+def _without_defaults(cls: Any, config: dict[str, Any]) -> dict[str, Any]:
+    if not str(getattr(cls, "__module__", "")).startswith("striate."):
+        return dict(config)
+    known = inspect.signature(cls.__init__).parameters
+    return {k: v for k, v in config.items() if k in known or k not in _ONLY_IN_KERAS or v != _ONLY_IN_KERAS[k]}
 
 
 def _operation(config: dict[str, Any]) -> FunctionOperation | None:

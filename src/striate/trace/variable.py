@@ -100,9 +100,8 @@ class Variable(TensorOperators):
     def dtype(self) -> str:
         """The name of the value's dtype (of the autocast dtype inside a layer with mixed precision)."""
         target = getattr(_AUTOCAST, "dtype", None)
-        if target and self.autocast and dtypes.is_floating(str(self._array.dtype)):
-            return target
-        return str(self._array.dtype)
+        name = dtypes.name_of(self._array.dtype)
+        return target if target and self.autocast and dtypes.is_floating(name) else name
 
     @property
     def ndim(self) -> int:
@@ -121,8 +120,8 @@ class Variable(TensorOperators):
                 f"The shape of the target variable and the shape of the value in `variable.assign(value)` must match: "
                 f"variable '{self.path}' has shape {self.shape}, the value has shape {tuple(new.shape)}."
             )
-        own = str(self._array.dtype)
-        new = OPS["cast"](new, own) if str(new.dtype) != own else new
+        own = dtypes.name_of(self._array.dtype)
+        new = OPS["cast"](new, own) if dtypes.name_of(new.dtype) != own else new
         tracer = tracing.current_tracer()
         if tracer is not None:
             tracer.assign(self, new if isinstance(new, Value) else tracer.constant(new))
