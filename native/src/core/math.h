@@ -12,6 +12,22 @@ inline Vec bits_to_float(IVec v) { return reinterpret_cast<Vec>(v); }
 inline IVec float_to_bits(Vec v) { return reinterpret_cast<IVec>(v); }
 inline Vec vabs(Vec x) { return bits_to_float(float_to_bits(x) & 0x7fffffff); }
 
+// The first n <= kLanes values; the other lanes are `rest`, and are not stored.
+inline Vec load_some(const float* p, int n, float rest = 0.0f) {
+    if (n == kLanes) return load(p);
+    Vec v = splat(rest);
+    for (int i = 0; i < n; ++i) v[i] = p[i];
+    return v;
+}
+inline void store_some(float* p, Vec v, int n) {
+    if (n == kLanes) return store(p, v);
+    for (int i = 0; i < n; ++i) p[i] = v[i];
+}
+
+// The larger and the smaller, NaN if either is.
+inline Vec vmax(Vec a, Vec b) { return select((a >= b) | (a != a), a, b); }
+inline Vec vmin(Vec a, Vec b) { return select((a <= b) | (a != a), a, b); }
+
 inline Vec vsqrt(Vec x) {
     Vec y;
     for (int i = 0; i < kLanes; ++i) y[i] = __builtin_sqrtf(x[i]);

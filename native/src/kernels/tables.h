@@ -8,4 +8,8 @@
     X(conv_kernel_grad)           \
     X(elementwise)                \
     X(fma_peak)                   \
-    X(matmul)
+    X(matmul)                     \
+    X(pool)                       \
+    X(pool_grad)                  \
+    X(reduce)                     \
+    X(softmax)

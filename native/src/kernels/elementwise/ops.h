@@ -114,10 +114,10 @@ struct power {
     }
 };
 struct maximum {
-    Vec operator()(Vec a, Vec b) const { return select((a >= b) | (a != a), a, b); }
+    Vec operator()(Vec a, Vec b) const { return vmax(a, b); }
 };
 struct minimum {
-    Vec operator()(Vec a, Vec b) const { return select((a <= b) | (a != a), a, b); }
+    Vec operator()(Vec a, Vec b) const { return vmin(a, b); }
 };
 struct equal {
     Vec operator()(Vec a, Vec b) const { return truth(a == b); }
