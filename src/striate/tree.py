@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 
-class MAP_TO_NONE:  # noqa: N801 - Keras's name
+class MAP_TO_NONE:
     """What a function given to `traverse` returns to put None there."""
 
 
@@ -64,7 +64,9 @@ def flatten_with_path(structure: Any) -> list[tuple[tuple[Any, ...], Any]]:
     """`[(path, leaf), ...]`; a path holds the keys and positions that lead to the leaf."""
     if not is_nested(structure):
         return [((), structure)]
-    items = [(k, structure[k]) for k in core_tree._keys(structure)] if isinstance(structure, dict) else enumerate(structure)
+    items = (
+        [(k, structure[k]) for k in core_tree._keys(structure)] if isinstance(structure, dict) else enumerate(structure)
+    )
     return [((key, *path), leaf) for key, child in items for path, leaf in flatten_with_path(child)]
 
 
@@ -85,11 +87,14 @@ def map_shape_structure(func: Callable[[Any], Any], structure: Any) -> Any:
         return {k: map_shape_structure(func, v) for k, v in structure.items()}
     if isinstance(structure, list | tuple):
         return type(structure)(map_shape_structure(func, v) for v in structure)
-    raise ValueError(f"Cannot map function to unknown object {structure!r}: expected shapes in lists, tuples and dicts.")
+    raise ValueError(
+        f"Cannot map function to unknown object {structure!r}: expected shapes in lists, tuples and dicts."
+    )
 
 
 def traverse(func: Callable[[Any], Any], structure: Any, top_down: bool = True) -> Any:
-    """`structure` with each part that `func` maps to something else than None replaced by that (None: `MAP_TO_NONE`)."""
+    """`structure` with each part that `func` maps to something else than None replaced by that (None:
+    `MAP_TO_NONE`)."""
     found = func(structure) if top_down else None
     if found is not None:
         return None if found is MAP_TO_NONE else found

@@ -81,7 +81,9 @@ def _of_tensor(tensor: Any, shape: Any, batch_shape: Any) -> tuple[Any, str]:
 
 def _batch_shape(shape: Any, batch_size: int | None, batch_shape: Any) -> tuple[int | None, ...]:
     if shape is not None and batch_shape is not None:
-        raise ValueError(f"You cannot pass both `shape` and `batch_shape`. Received: shape={shape}, batch_shape={batch_shape}")
+        raise ValueError(
+            f"You cannot pass both `shape` and `batch_shape`. Received: shape={shape}, batch_shape={batch_shape}"
+        )
     if batch_shape is not None:
         if batch_size is not None:
             raise ValueError("You cannot pass both `batch_size` and `batch_shape` at the same time.")
@@ -92,7 +94,7 @@ def _batch_shape(shape: Any, batch_size: int | None, batch_shape: Any) -> tuple[
 
 
 @export("keras.Input", "keras.layers.Input")
-def Input(  # noqa: N802 - Keras's name
+def Input(
     shape: Any = None,
     batch_size: int | None = None,
     dtype: Any = None,

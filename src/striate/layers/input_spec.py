@@ -61,7 +61,11 @@ def check_inputs(specs: Any, inputs: Any, layer: Any) -> None:
         )
     for index, (x, spec) in enumerate(zip(given, wanted, strict=True)):
         if x is not None and spec is not None:
-            _check(x, spec, f"Input {index} of layer '{layer.name}' ({type(layer).__name__}) is incompatible with the layer")
+            _check(
+                x,
+                spec,
+                f"Input {index} of layer '{layer.name}' ({type(layer).__name__}) is incompatible with the layer",
+            )
 
 
 def _matched(specs: Any, inputs: Any) -> list[Any]:
@@ -75,7 +79,9 @@ def _matched(specs: Any, inputs: Any) -> list[Any]:
 
 def _check(x: Any, spec: InputSpec, where: str) -> None:
     if not hasattr(x, "shape"):
-        raise ValueError(f"{where}: inputs to a layer should be tensors. Got '{x}' (of type {type(x)}). Pass a NumPy array.")
+        raise ValueError(
+            f"{where}: inputs to a layer should be tensors. Got '{x}' (of type {type(x)}). Pass a NumPy array."
+        )
     shape = tuple(x.shape)
     ndim = len(shape)
     _check_rank(shape, ndim, spec, where)
@@ -84,7 +90,8 @@ def _check(x: Any, spec: InputSpec, where: str) -> None:
     for axis, size in spec.axes.items():
         if size is not None and shape[axis] not in (size, None):
             raise ValueError(
-                f"{where}: expected axis {axis} of input shape to have value {size}, but received input with shape {shape}."
+                f"{where}: expected axis {axis} of input shape to have value {size}, but received input with shape "
+                f"{shape}."
                 f" Give it an input with {size} there, or make a new layer for {shape[axis]}."
             )
     _check_shape(shape, spec, where)
@@ -98,7 +105,9 @@ def _check_rank(shape: Any, ndim: int, spec: InputSpec, where: str) -> None:
     if spec.max_ndim is not None and ndim > spec.max_ndim:
         raise ValueError(f"{where}: expected max_ndim={spec.max_ndim}, found ndim={ndim}. {full}")
     if spec.min_ndim is not None and ndim < spec.min_ndim:
-        raise ValueError(f"{where}: expected min_ndim={spec.min_ndim}, found ndim={ndim}. {full}{_hint(spec.min_ndim, ndim)}")
+        raise ValueError(
+            f"{where}: expected min_ndim={spec.min_ndim}, found ndim={ndim}. {full}{_hint(spec.min_ndim, ndim)}"
+        )
 
 
 def _hint(wanted: int, found: int) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +18,7 @@ from striate.layers import call_spec
 from striate.layers import policy as policies
 from striate.layers.call_spec import CallSpec, ambient_training, shape_of, training_scope
 from striate.layers.input_spec import InputSpec, check_inputs
+from striate.layers.shapes import input_shape_argument, specs_of
 from striate.layers.tracking import Tracked, unique
 from striate.trace import (
     KerasTensor,
@@ -62,12 +62,16 @@ class Layer(Tracked, Operation):
         self._begin_tracking()
         super().__init__(name=name)
         if not isinstance(trainable, bool | np.bool_):
-            raise ValueError(f"Expected `trainable` to be a boolean. Received: trainable={trainable!r} (of type {type(trainable)})")
+            raise ValueError(
+                f"Expected `trainable` to be a boolean. Received: trainable={trainable!r} (of type {type(trainable)})"
+            )
         self.activity_regularizer = regularizers.get(activity_regularizer)
-        self._input_shape_arg = _input_shape_argument(kwargs, type(self).__name__)
+        self._input_shape_arg = input_shape_argument(kwargs, type(self).__name__)
         self.built, self.autocast = self._STATELESS and type(self).build is Layer.build, autocast
         self.supports_masking = type(self).compute_mask is not Layer.compute_mask
-        self._trainable, self._path, self._losses = bool(trainable), None, []
+        self._trainable = bool(trainable)
+        self._path: str | None = None
+        self._losses: list[Any] = []
         self._build_shapes: dict[str, Any] | None = None
         self._convert_inputs = True
         self._input_spec: Any = None
@@ -192,7 +196,8 @@ class Layer(Tracked, Operation):
         own = self.weights
         if len(own) != len(weights):
             raise ValueError(
-                f"You called `set_weights(weights)` on layer '{self.name}' with a weight list of length {len(weights)}, "
+                f"You called `set_weights(weights)` on layer '{self.name}' with a weight list of length "
+                f"{len(weights)}, "
                 f"but the layer was expecting {len(own)} weights: {[f'{v.path} {v.shape}' for v in own]}."
             )
         arrays = [convert(w) for w in weights]
@@ -272,7 +277,7 @@ class Layer(Tracked, Operation):
 
     # Calling ---------------------------------------------------------------------------------------------------------
 
-    def build(self, input_shape: Any = None) -> None:
+    def build(self, input_shape: Any) -> None:
         """Makes the variables for inputs of `input_shape`; subclasses override it. By default there are none."""
         self.built = True
 
@@ -360,7 +365,8 @@ class Layer(Tracked, Operation):
         for name in names:
             if not name.endswith("_shape") or not call_spec.names(type(self).call, name.removesuffix("_shape")):
                 raise ValueError(
-                    f"For a `{method.__name__}()` method with more than one argument, all arguments should have a `_shape` "
+                    f"For a `{method.__name__}()` method with more than one argument, all arguments should have a "
+                    "`_shape` "
                     f"suffix and match an argument from `call()`. Layer '{self.name}' ({type(self).__name__}) has the "
                     f"argument `{name}`. Rename it, or the argument of `call()`."
                 )
@@ -376,12 +382,12 @@ class Layer(Tracked, Operation):
             return super().compute_output_spec(*args, **kwargs)
         method = type(self).compute_output_shape
         shape = self.compute_output_shape(**self._shapes_for(method, CallSpec(self, args, kwargs)))
-        return _specs(shape, self.compute_dtype)
+        return specs_of(shape, self.compute_dtype)
 
     def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
         """The shape of the output for a shape of the input; sizes may be None."""
-        named = {k.removesuffix("_shape"): _specs(v, self.compute_dtype) for k, v in kwargs.items()}
-        return shape_of(Operation.compute_output_spec(self, *(_specs(a, self.compute_dtype) for a in args), **named))
+        named = {k.removesuffix("_shape"): specs_of(v, self.compute_dtype) for k, v in kwargs.items()}
+        return shape_of(Operation.compute_output_spec(self, *(specs_of(a, self.compute_dtype) for a in args), **named))
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         """The mask of the output: by default that of the input."""
@@ -395,7 +401,7 @@ class Layer(Tracked, Operation):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make the same layer again."""
-        base: dict[str, Any] = {"trainable": self.trainable, "dtype": _dtype_config(self.dtype_policy)}
+        base: dict[str, Any] = {"trainable": self.trainable, "dtype": policies.serialize(self.dtype_policy)}
         if self.activity_regularizer is not None:
             base["activity_regularizer"] = regularizers.serialize(self.activity_regularizer)
         if type(self).get_config is not Layer.get_config or type(self).__init__ is Layer.__init__:
@@ -447,50 +453,6 @@ def _recorded(build: Any) -> Any:
         self.built = True
 
     return wrapper
-
-
-def _is_shape(x: Any) -> bool:
-    return isinstance(x, list | tuple) and all(n is None or isinstance(n, int | np.integer) for n in x)
-
-
-def _map_shapes(fn: Any, nest: Any) -> Any:
-    if isinstance(nest, dict):
-        return {k: fn(v) for k, v in nest.items()}
-    return type(nest)(fn(v) for v in nest)
-
-
-def _specs(shape: Any, dtype: str) -> Any:
-    if _is_shape(shape):
-        return KerasTensor(shape, dtype)
-    return _map_shapes(lambda s: _specs(s, dtype), shape)
-
-
-def _dtype_config(policy: policies.DTypePolicy) -> dict[str, Any]:
-    return {
-        "module": "keras",
-        "class_name": "DTypePolicy",
-        "config": policy.get_config(),
-        "registered_name": None,
-    }
-
-
-def _input_shape_argument(kwargs: dict[str, Any], where: str) -> Any:
-    """Keras 2's `input_shape=` and `input_dim=` of a first layer."""
-    shape = kwargs.pop("input_shape", None)
-    if "input_dim" in kwargs:
-        shape = (kwargs.pop("input_dim"),)
-    if kwargs:
-        raise ValueError(
-            f"Unrecognized keyword arguments passed to {where}: {kwargs}. Check their spelling, or remove them."
-        )
-    if shape is None:
-        return None
-    warnings.warn(
-        "Do not pass an `input_shape`/`input_dim` argument to a layer. When using Sequential models, prefer using an "
-        "`Input(shape)` object as the first layer in the model instead.",
-        stacklevel=4,
-    )
-    return tuple(shape) if isinstance(shape, list | tuple) else (shape,)
 
 
 Layer.build = _recorded(Layer.build)  # type: ignore[method-assign]

@@ -10,7 +10,8 @@ from striate.core.registry import export
 
 @export("keras.DTypePolicy", "keras.dtype_policies.DTypePolicy", "keras.mixed_precision.Policy")
 class DTypePolicy:
-    """`"float32"` (and other dtypes), or `"mixed_float16"` / `"mixed_bfloat16"`: compute in 16 bits, variables in float32.
+    """`"float32"` (and other dtypes), or `"mixed_float16"` / `"mixed_bfloat16"`: compute in 16 bits, variables in
+    float32.
 
     Raises:
         ValueError: an unknown name.
@@ -81,13 +82,27 @@ def get(identifier: Any) -> DTypePolicy:
     return DTypePolicy(dtypes.standardize(identifier))
 
 
+@export("keras.dtype_policies.serialize")
+def serialize(policy: DTypePolicy) -> dict[str, Any]:
+    """`policy` as a config dictionary."""
+    return {"module": "keras", "class_name": "DTypePolicy", "config": policy.get_config(), "registered_name": None}
+
+
+@export("keras.dtype_policies.deserialize")
+def deserialize(config: Any) -> DTypePolicy:
+    """The policy that `serialize` described."""
+    return get(config)
+
+
 @export("keras.config.dtype_policy", "keras.mixed_precision.dtype_policy", "keras.mixed_precision.global_policy")
 def dtype_policy() -> DTypePolicy:
     """The policy of layers that name none: `floatx()` unless `set_dtype_policy` was called."""
     return _GLOBAL[0] if _GLOBAL else DTypePolicy(config.floatx())
 
 
-@export("keras.config.set_dtype_policy", "keras.mixed_precision.set_dtype_policy", "keras.mixed_precision.set_global_policy")
+@export(
+    "keras.config.set_dtype_policy", "keras.mixed_precision.set_dtype_policy", "keras.mixed_precision.set_global_policy"
+)
 def set_dtype_policy(policy: Any) -> None:
     """Makes `policy` the one of layers that name none."""
     _GLOBAL[:] = [get(policy)]

@@ -1,4 +1,5 @@
-"""What belongs to a layer: its variables and its sublayers, also inside lists and dicts, in the order of their making."""
+"""What belongs to a layer: its variables and its sublayers, also inside lists and dicts, in the order of their
+making."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ _CHANGES = [0]
 
 
 def changes() -> int:
-    """A number that grows whenever an attribute of one of striate's own, built layers is replaced: plans made before are
+    """A number that grows whenever an attribute of one of striate's own, built layers is replaced: plans made before
+    are
     out of date."""
     return _CHANGES[0]
 
@@ -26,7 +28,8 @@ def note_change() -> None:
 class Tracked:
     """Finds the variables and sublayers that an object holds in its attributes.
 
-    A class that inherits this calls `_begin_tracking()` before it sets other attributes. Attributes in `_UNTRACKED` hold
+    A class that inherits this calls `_begin_tracking()` before it sets other attributes. Attributes in `_UNTRACKED`
+    hold
     references to things that belong to somebody else.
     """
 
@@ -47,7 +50,8 @@ class Tracked:
         if "_held" not in self.__dict__:
             if isinstance(value, Variable | Tracked):
                 raise RuntimeError(
-                    f"In layer {type(self).__name__}, you forgot to call `super().__init__()` as the first statement in "
+                    f"In layer {type(self).__name__}, you forgot to call `super().__init__()` as the first "
+                    "statement in "
                     "the `__init__()` method. Go add it!"
                 )
             return

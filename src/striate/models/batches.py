@@ -1,4 +1,5 @@
-"""What `predict` takes, as a sequence of batches: arrays and nests of arrays cut into pieces, or iterables of batches."""
+"""What `predict` takes, as a sequence of batches: arrays and nests of arrays cut into pieces, or iterables of
+batches."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ class Batches:
     """The batches of `x`.
 
     Args:
-        x: an array `(samples, ...)`, a nest of arrays, or an iterable of batches (each `x`, `(x,)`, `(x, y)`, `(x, y, w)`).
+        x: an array `(samples, ...)`, a nest of arrays, or an iterable of batches (each `x`, `(x,)`, `(x, y)`, `(x,
+        y, w)`).
         batch_size: of arrays; 32 by default.
         steps: how many batches to take at most; needed for an endless iterable.
 
@@ -71,7 +73,8 @@ def arrays_of(x: Any) -> Any:
 
 
 _UNKNOWN = (
-    "Unrecognized data type: got a {} of {}. Pass a NumPy array of shape (samples, ...), a list or dict of arrays (one per "
+    "Unrecognized data type: got a {} of {}. Pass a NumPy array of shape (samples, ...), a list or dict of arrays "
+    "(one per "
     "input of the model), or an iterable of batches."
 )
 
@@ -97,7 +100,9 @@ def _samples(leaves: list[Any]) -> int:
     if None in lengths:
         raise ValueError(f"expected arrays with a batch axis, got shapes {shapes}. Add one: x[None, ...].")
     if len(lengths) != 1:
-        raise ValueError(f"Data cardinality is ambiguous. Make sure all arrays contain the same number of samples: {shapes}.")
+        raise ValueError(
+            f"Data cardinality is ambiguous. Make sure all arrays contain the same number of samples: {shapes}."
+        )
     total = lengths.pop()
     if total == 0:
         raise ValueError(f"`predict` got no samples: the input has shape {shapes[0]}. Pass at least one.")

@@ -38,11 +38,15 @@ def clone_model(
     if kwargs:
         raise ValueError(f"Unexpected keyword argument(s): {tuple(kwargs)}")
     if not isinstance(model, Functional | Sequential):
-        raise ValueError(f"`clone_model` takes functional and sequential models, not {type(model).__name__}. Use `from_config`.")
+        raise ValueError(
+            f"`clone_model` takes functional and sequential models, not {type(model).__name__}. Use `from_config`."
+        )
     clone = _recursively(clone_function or _cloned, recursive and clone_function is not None)
     if isinstance(model, Sequential):
         if call_function is not None:
-            raise ValueError("`call_function` argument is not supported with Sequential models. Use a functional model.")
+            raise ValueError(
+                "`call_function` argument is not supported with Sequential models. Use a functional model."
+            )
         return _sequential(model, clone, input_tensors)
     return _functional(model, clone, input_tensors, call_function)
 
@@ -81,9 +85,12 @@ def _functional(model: Functional, clone: Any, input_tensors: Any, call_function
         inputs = tree.map_structure(lambda t: Input(batch_shape=t.shape, dtype=t.dtype, name=t.name), model.input)
     else:
         inputs = input_tensors
-        if len(tree.flatten(inputs)) != len(model.inputs) or not all(isinstance(t, KerasTensor) for t in tree.flatten(inputs)):
+        if len(tree.flatten(inputs)) != len(model.inputs) or not all(
+            isinstance(t, KerasTensor) for t in tree.flatten(inputs)
+        ):
             raise ValueError(
-                f"`input_tensors` must be KerasTensors with the structure of model.input: {model.input!r}. Received: {inputs!r}"
+                f"`input_tensors` must be KerasTensors with the structure of model.input: {model.input!r}. "
+                f"Received: {inputs!r}"
             )
     made: dict[int, Any] = {}
 

@@ -86,7 +86,8 @@ class Function(Operation):
         values = tree.flatten(inputs)
         if len(values) != len(self._inputs):
             raise ValueError(
-                f"Layer '{self.name}' expected {len(self._inputs)} input(s), received {len(values)}. Pass one array per "
+                f"Layer '{self.name}' expected {len(self._inputs)} input(s), received {len(values)}. Pass one "
+                "array per "
                 f"input, of the shapes {[t.shape for t in self._inputs]}."
             )
         return values
@@ -96,7 +97,9 @@ class Function(Operation):
         wanted = nest if isinstance(nest, dict) else {t.name: t for t in self._inputs}
         missing = [k for k in wanted if k not in inputs]
         if missing:
-            raise ValueError(f"Layer '{self.name}' got no value for the inputs {missing}. Received the keys {sorted(inputs)}.")
+            raise ValueError(
+                f"Layer '{self.name}' got no value for the inputs {missing}. Received the keys {sorted(inputs)}."
+            )
         if isinstance(nest, dict):
             return tree.flatten({k: inputs[k] for k in nest})
         return [inputs[t.name] for t in self._inputs]

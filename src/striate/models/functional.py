@@ -58,9 +58,7 @@ class Functional(Function, Model):
         if trainable is not None:
             self.trainable = trainable
 
-    @property
-    def layers(self) -> list[Layer]:
-        """The layers from the inputs on."""
+    def _listed_layers(self) -> list[Layer]:
         return [op for op in self._operations if isinstance(op, Layer)]
 
     @property
@@ -166,7 +164,8 @@ class Functional(Function, Model):
         if not {"layers", "input_layers", "output_layers"} <= set(config):
             return super().from_config(config)
         inputs, outputs, rest = functional_config.graph_from(config, custom_objects)
-        return (cls if _made_like_functional(cls) else Functional)(inputs=inputs, outputs=outputs, **rest)
+        made: Any = cls if _made_like_functional(cls) else Functional
+        return made(inputs=inputs, outputs=outputs, **rest)
 
 
 def _single(nest: Any) -> Any:

@@ -68,7 +68,9 @@ def graph_from(config: dict[str, Any], custom_objects: Any = None) -> tuple[Any,
         left = [(name, node) for name, node in waiting if not _called(name, node, layers, offset)]
         if len(left) == len(waiting):
             names = sorted({name for name, _ in left})
-            raise ValueError(f"The graph of the model either has loops or disconnected nodes. These were never reached: {names}.")
+            raise ValueError(
+                f"The graph of the model either has loops or disconnected nodes. These were never reached: {names}."
+            )
         waiting = left
     rest = {k: v for k, v in config.items() if k not in ("layers", "input_layers", "output_layers")}
     find = lambda nest: _tensors(nest, layers, offset)  # noqa: E731

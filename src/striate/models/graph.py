@@ -10,7 +10,8 @@ from striate.trace import KerasTensor, Node, Operation
 
 
 class LayerGraph(NamedTuple):
-    """Nodes by decreasing depth (distance from the outputs), operations in the same order, the nodes' depths by `id`."""
+    """Nodes by decreasing depth (distance from the outputs), operations in the same order, the nodes' depths by
+    `id`."""
 
     nodes: list[Node]
     operations: list[Operation]
@@ -21,7 +22,8 @@ def map_graph(inputs: Sequence[KerasTensor], outputs: Sequence[KerasTensor]) -> 
     """The nodes that lead from `inputs` to `outputs`, ordered as Keras orders layers.
 
     Raises:
-        ValueError: an output that needs a tensor which is not computed from `inputs`, a cycle, or two operations of one name.
+        ValueError: an output that needs a tensor which is not computed from `inputs`, a cycle, or two operations of
+        one name.
     """
     finished, order = _visit(inputs, outputs)
     node_depth, op_depth = _depths(finished)

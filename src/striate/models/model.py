@@ -37,7 +37,8 @@ class Model(Layer):
             return
         if args:
             raise TypeError(
-                f"{type(self).__name__}.__init__ got positional arguments {args}. Use Model(inputs=..., outputs=...), or a "
+                f"{type(self).__name__}.__init__ got positional arguments {args}. Use Model(inputs=..., "
+                "outputs=...), or a "
                 "subclass that defines its layers in `__init__` and uses them in `call`."
             )
         super().__init__(**kwargs)
@@ -51,7 +52,11 @@ class Model(Layer):
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers directly below the model."""
+        """The layers directly below the model: of a functional one from the inputs on, of a sequential one in a row
+        (without the input)."""
+        return self._listed_layers()
+
+    def _listed_layers(self) -> list[Layer]:
         return [layer for layer in self._sublayers() if isinstance(layer, Layer)]
 
     @layers.setter
@@ -69,7 +74,9 @@ class Model(Layer):
         layers = self.layers
         if index is not None:
             if not -len(layers) <= index < len(layers):
-                raise ValueError(f"Was asked to retrieve layer at index {index} but model only has {len(layers)} layers.")
+                raise ValueError(
+                    f"Was asked to retrieve layer at index {index} but model only has {len(layers)} layers."
+                )
             return layers[index]
         if name is None:
             raise ValueError("Provide either a layer name or layer index at `get_layer`.")
@@ -90,7 +97,9 @@ class Model(Layer):
         """Prints a table of the layers: names, output shapes, parameter counts."""
         print_summary(self, line_length, positions, print_fn, expand_nested, show_trainable, layer_range)
 
-    def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: Any = None, callbacks: Any = None) -> Any:
+    def predict(
+        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: Any = None, callbacks: Any = None
+    ) -> Any:
         """The outputs for `x`, computed in batches.
 
         Args:
@@ -133,7 +142,8 @@ def _is_functional(args: Any, kwargs: Any) -> bool:
 
 
 def _make_functional(cls: type) -> None:
-    """Puts the functional model between a subclass of `Model` that calls `super().__init__(inputs, outputs)` and `Model`."""
+    """Puts the functional model between a subclass of `Model` that calls `super().__init__(inputs, outputs)` and
+    `Model`."""
     if cls is not object and Model in cls.__bases__:
         cls.__bases__ = tuple(Model._FUNCTIONAL if base is Model else base for base in cls.__bases__)
         return

@@ -16,7 +16,8 @@ from striate.utils.progbar import Progbar
 class Predictor:
     """Runs a model's `predict_step` on batches.
 
-    The step is traced once per shapes and dtypes, and with it the Python code of the user's own layers. Code that looks at
+    The step is traced once per shapes and dtypes, and with it the Python code of the user's own layers. Code that
+    looks at
     values cannot be traced: it runs as it is, as all code does with the model's `run_eagerly`.
     """
 
@@ -130,7 +131,9 @@ class Results:
         rows = {a.shape[0] if a.ndim else None for a in leaves if a is not None}
         first = not self._parts and self._whole is None
         if first and self.samples is not None and len(rows) == 1 and None not in rows and max(rows) < self.samples:
-            self._whole = tree.map_structure(lambda a: None if a is None else np.empty((self.samples, *a.shape[1:]), a.dtype), outputs)
+            self._whole = tree.map_structure(
+                lambda a: None if a is None else np.empty((self.samples, *a.shape[1:]), a.dtype), outputs
+            )
         if self._whole is not None and self._fits(leaves, rows):
             self._fill(leaves, rows.pop())
         else:
@@ -139,7 +142,9 @@ class Results:
 
     def _fits(self, leaves: list[Any], rows: set[Any]) -> bool:
         """Whether the batch has the sizes of the first one (images of another size give other feature maps)."""
-        same = all(a is None or a.shape[1:] == w.shape[1:] for a, w in zip(leaves, tree.flatten(self._whole), strict=True))
+        same = all(
+            a is None or a.shape[1:] == w.shape[1:] for a, w in zip(leaves, tree.flatten(self._whole), strict=True)
+        )
         return same and len(rows) == 1 and None not in rows and self._filled + max(rows) <= (self.samples or 0)
 
     def _fill(self, leaves: list[Any], rows: int) -> None:
@@ -160,7 +165,9 @@ class Results:
             ValueError: there was no batch.
         """
         if self._whole is not None:
-            return tree.map_structure(lambda w: w if w is None or len(w) == self._filled else w[: self._filled], self._whole)
+            return tree.map_structure(
+                lambda w: w if w is None or len(w) == self._filled else w[: self._filled], self._whole
+            )
         if not self._parts:
             raise ValueError("`predict` got no batches: the iterable was empty. A generator can be used only once.")
         if len(self._parts) == 1:
@@ -174,6 +181,7 @@ def _concatenated(parts: tuple[np.ndarray, ...]) -> np.ndarray:
     if len({p.shape[1:] for p in parts}) > 1:
         raise ValueError(
             f"`predict` cannot join outputs of shapes {parts[0].shape} and "
-            f"{next(p.shape for p in parts if p.shape[1:] != parts[0].shape[1:])}. Call the model on each batch instead."
+            f"{next(p.shape for p in parts if p.shape[1:] != parts[0].shape[1:])}. Call the model on each batch "
+            "instead."
         )
     return np.concatenate(parts)

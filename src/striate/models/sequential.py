@@ -66,14 +66,16 @@ class Sequential(Model):
         layer = _as_layer(layer)
         if any(layer.name == other.name and layer is not other for other in self._row):
             raise ValueError(
-                f"All layers added to a Sequential model should have unique names. Name '{layer.name}' is already the name "
+                f"All layers added to a Sequential model should have unique names. Name '{layer.name}' is already "
+                "the name "
                 f"of a layer in this model. Update the `name` argument to pass a unique name."
             )
         if isinstance(layer, InputLayer) and self._row:
             first = self._row[0]
             shape = first.batch_shape if isinstance(first, InputLayer) else None
             raise ValueError(
-                f"Sequential model '{self.name}' has already been configured to use input shape {shape}. You cannot add a "
+                f"Sequential model '{self.name}' has already been configured to use input shape {shape}. You "
+                "cannot add a "
                 "different Input layer to it. Put the Input first."
             )
         self._row.append(layer)
@@ -105,13 +107,16 @@ class Sequential(Model):
         if not _is_shape(input_shape):
             return  # a nest of shapes: the layers are built when they are called
         if not self._row:
-            raise ValueError(f"Sequential model {self.name} cannot be built because it has no layers. Call `model.add(layer)`.")
+            raise ValueError(
+                f"Sequential model {self.name} cannot be built because it has no layers. Call `model.add(layer)`."
+            )
         shape, first = standardize_shape(input_shape), self._row[0]
         if not isinstance(first, InputLayer):
             self._row.insert(0, InputLayer(batch_shape=shape, dtype=first.compute_dtype))
         elif first.batch_shape != shape:
             raise ValueError(
-                f"Sequential model '{self.name}' has already been configured to use input shape {first.batch_shape}. You "
+                f"Sequential model '{self.name}' has already been configured to use input shape "
+                f"{first.batch_shape}. You "
                 f"cannot build it with input_shape {shape}."
             )
         try:
@@ -134,7 +139,9 @@ class Sequential(Model):
 
     @layers.setter
     def layers(self, value: Any) -> None:
-        raise AttributeError("`Sequential.layers` attribute is reserved and should not be used. Use `add()` and `pop()`.")
+        raise AttributeError(
+            "`Sequential.layers` attribute is reserved and should not be used. Use `add()` and `pop()`."
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._functional is not None and len(args) == 1 and not kwargs and type(args[0]) is np.ndarray:
@@ -200,7 +207,10 @@ class Sequential(Model):
 
     def get_config(self) -> dict[str, Any]:
         """The layers' configs and the shape the model was built with."""
-        made = super().get_config() | {"name": self.name, "layers": [serialize_keras_object(layer) for layer in self._row]}
+        made = super().get_config() | {
+            "name": self.name,
+            "layers": [serialize_keras_object(layer) for layer in self._row],
+        }
         return made | ({"build_input_shape": self._row[0].batch_shape} if self._functional is not None else {})
 
     @classmethod
@@ -228,7 +238,8 @@ def _as_layer(layer: Any) -> Any:
         return history.operation
     if not isinstance(layer, Layer):
         raise ValueError(
-            f"Only instances of `keras.Layer` can be added to a Sequential model. Received: {layer!r} (of type {type(layer)})."
+            f"Only instances of `keras.Layer` can be added to a Sequential model. Received: {layer!r} (of type "
+            f"{type(layer)})."
         )
     return layer
 
@@ -245,5 +256,6 @@ def _check_arguments(layer: Layer) -> None:
     if len(needed) > 1 or not (positional or any(p.kind is p.VAR_POSITIONAL for p in parameters)):
         raise ValueError(
             "Layers added to a Sequential model can only have a single required positional argument, the input tensor. "
-            f"Layer {type(layer).__name__} '{layer.name}' has {needed or 'none'}. Use the functional API: Model(inputs, outputs)."
+            f"Layer {type(layer).__name__} '{layer.name}' has {needed or 'none'}. Use the functional API: "
+            "Model(inputs, outputs)."
         )

@@ -45,4 +45,9 @@ def _record_again(node: Node, made: dict[int, KerasTensor]) -> None:
     for tensor in node.output_tensors:
         if id(tensor) not in made:
             made[id(tensor)] = _copy(tensor)
-    Node(node.operation, _replaced(node.args, made), _replaced(node.kwargs, made), [made[id(t)] for t in node.output_tensors])
+    Node(
+        node.operation,
+        _replaced(node.args, made),
+        _replaced(node.kwargs, made),
+        [made[id(t)] for t in node.output_tensors],
+    )

@@ -66,7 +66,9 @@ def bounds(layers: Sequence[Any], layer_range: Any) -> tuple[int, int]:
     if layer_range is None:
         return 0, len(layers)
     if len(layer_range) != 2 or not all(isinstance(r, str) for r in layer_range):
-        raise ValueError(f"layer_range must be a list or tuple of two strings (names). Received: layer_range = {layer_range}")
+        raise ValueError(
+            f"layer_range must be a list or tuple of two strings (names). Received: layer_range = {layer_range}"
+        )
     first = [i for i, layer in enumerate(layers) if re.match(layer_range[0], layer.name)]
     last = [i for i, layer in enumerate(layers) if re.match(layer_range[1], layer.name)]
     if not first or not last:
@@ -92,7 +94,11 @@ class _Table:
         return made
 
     def _cells(self, layer: Any, prefix: str) -> list[str]:
-        cells = [f"{_escaped(prefix + layer.name)} ({_colored(_escaped(kind(layer)), _SYMBOL)})", _shape_of(layer), _params(layer)]
+        cells = [
+            f"{_escaped(prefix + layer.name)} ({_colored(_escaped(kind(layer)), _SYMBOL)})",
+            _shape_of(layer),
+            _params(layer),
+        ]
         if self.nodes is not None:
             cells.append(self._connections(layer))
         return [*cells, _trainable(layer)] if self.show_trainable else cells
@@ -134,7 +140,9 @@ def _widths(ends: Sequence[float], length: int) -> list[int]:
     for end in ends:
         made.append(int(end * length) - sum(made))
         if made[-1] < 4:
-            raise ValueError(f"Insufficient console width to print summary: {length} columns. Pass a larger `line_length`.")
+            raise ValueError(
+                f"Insufficient console width to print summary: {length} columns. Pass a larger `line_length`."
+            )
     return made
 
 
@@ -228,7 +236,9 @@ def _render(model: Any, table: Any, print_fn: Any) -> None:
 def _totals(model: Any) -> list[str]:
     trained, fixed = model.trainable_weights, model.non_trainable_weights
     groups = (("Total", [*trained, *fixed]), ("Trainable", trained), ("Non-trainable", fixed))
-    return [f"[bold] {name} params: [/]{_number(f'{_count(vs):,}')} ({readable_size(_bytes(vs))})" for name, vs in groups]
+    return [
+        f"[bold] {name} params: [/]{_number(f'{_count(vs):,}')} ({readable_size(_bytes(vs))})" for name, vs in groups
+    ]
 
 
 def _count(variables: Sequence[Any]) -> int:

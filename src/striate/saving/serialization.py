@@ -1,4 +1,5 @@
-"""Objects as config dictionaries, and back: Keras 3's format. Only registered, exported or imported classes are made."""
+"""Objects as config dictionaries, and back: Keras 3's format. Only registered, exported or imported classes are
+made."""
 
 from __future__ import annotations
 
@@ -60,7 +61,10 @@ _ENCODERS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
     (np.generic, lambda x: x.item()),
     (bytes, lambda x: _entry("__bytes__", value=x.decode("latin-1"))),
     (type(...), lambda x: _entry("__ellipsis__")),
-    (slice, lambda x: _entry("__slice__", **{k: serialize_keras_object(getattr(x, k)) for k in ("start", "stop", "step")})),
+    (
+        slice,
+        lambda x: _entry("__slice__", **{k: serialize_keras_object(getattr(x, k)) for k in ("start", "stop", "step")}),
+    ),
 )
 
 
@@ -147,7 +151,9 @@ def _operation(config: dict[str, Any]) -> FunctionOperation | None:
     names = {n.replace("_", ""): n for n in OPS}
     fn = OPS.get(wanted) or OPS.get(names.get(wanted.replace("_", ""), ""))
     if fn is None:
-        raise ValueError(message("deserialize_keras_object", f"there is no `keras.ops` function for {config['class_name']!r}"))
+        raise ValueError(
+            message("deserialize_keras_object", f"there is no `keras.ops` function for {config['class_name']!r}")
+        )
     return FunctionOperation(inspect.unwrap(fn), name=config["config"].get("name"))
 
 
@@ -158,10 +164,9 @@ def _found(name: str, config: dict[str, Any]) -> Any:
         if found is not None:
             return found
     module = str(config.get("module") or "")
-    exported = registry.exports()
-    found = exported.get(f"{module}.{name}") or (exported.get(f"keras.layers.{name}") or exported.get(f"keras.models.{name}")
-                                                 if module.startswith(("keras", "builtins")) else None)  # fmt: skip
-    found = found or getattr(sys.modules.get(module), name, None)
+    spaces = [module, "keras.layers", "keras.models"] if module.startswith(("keras", "builtins")) else [module]
+    exported = (registry.exports().get(f"{space}.{name}") for space in spaces)
+    found = next((x for x in exported if x is not None), None) or getattr(sys.modules.get(module), name, None)
     if found is None:
         raise ValueError(
             message(

@@ -78,7 +78,9 @@ class KerasTensor(TensorOperators):
         raise ValueError(_SYMBOLIC.format("an index"))
 
     def __bool__(self) -> NoReturn:
-        raise TypeError("A symbolic KerasTensor cannot be used as a boolean: it has no value. Use `ops.where` or `ops.cond`.")
+        raise TypeError(
+            "A symbolic KerasTensor cannot be used as a boolean: it has no value. Use `ops.where` or `ops.cond`."
+        )
 
     def __iter__(self) -> NoReturn:
         raise NotImplementedError("Iterating over a symbolic KerasTensor is not supported. Use `ops.unstack`.")
@@ -87,7 +89,9 @@ class KerasTensor(TensorOperators):
         raise TypeError("A symbolic KerasTensor has no length. Use its `shape`.")
 
 
-_SYMBOLIC = "A KerasTensor is symbolic: it stands for a shape and a dtype and has no values. It cannot be converted to {}."
+_SYMBOLIC = (
+    "A KerasTensor is symbolic: it stands for a shape and a dtype and has no values. It cannot be converted to {}."
+)
 _WAY_OUT = (
     " A function of NumPy or of another library was probably called on it: use the function of the same name in "
     "`striate.ops`, or put the computation in a `Layer`."
@@ -97,7 +101,9 @@ _WAY_OUT = (
 def standardize_shape(shape: Any) -> tuple[int | None, ...]:
     """`shape` as a tuple of ints and Nones; ValueError for anything else and for negative sizes."""
     if not isinstance(shape, list | tuple) and not hasattr(shape, "__iter__"):
-        raise ValueError(f"Cannot convert {shape!r} to a shape. Expected a tuple of ints and Nones, such as (32, 32, 3).")
+        raise ValueError(
+            f"Cannot convert {shape!r} to a shape. Expected a tuple of ints and Nones, such as (32, 32, 3)."
+        )
     return tuple(_size(n, shape) for n in shape)
 
 
@@ -105,9 +111,13 @@ def _size(n: Any, shape: Any) -> int | None:
     if n is None:
         return None
     if isinstance(n, bool) or not hasattr(n, "__index__") or isinstance(n, KerasTensor):
-        raise ValueError(f"Cannot convert {shape!r} to a shape. Found invalid entry {n!r} of type {type(n)}. Use ints or None.")
+        raise ValueError(
+            f"Cannot convert {shape!r} to a shape. Found invalid entry {n!r} of type {type(n)}. Use ints or None."
+        )
     if int(n) < 0:
-        raise ValueError(f"Cannot convert {shape!r} to a shape. Negative dimensions are not allowed. Use None if unknown.")
+        raise ValueError(
+            f"Cannot convert {shape!r} to a shape. Negative dimensions are not allowed. Use None if unknown."
+        )
     return int(n)
 
 

@@ -17,7 +17,8 @@ from striate.trace.naming import auto_name, to_snake_case
 from striate.trace.tracing import TracedTensor, trace
 
 # An unknown size is traced twice, with these two in its place: a result's size that differs is unknown, too. They lie
-# far apart so that strides up to a few hundred still tell them apart, and are prime so that hardly anything divides them.
+# far apart so that strides up to a few hundred still tell them apart, and are prime so that hardly anything divides
+# them.
 _FILLS = (521, 1051)
 
 
@@ -56,7 +57,9 @@ class Node:
         outputs: what came out.
     """
 
-    def __init__(self, operation: Operation, call_args: Any = None, call_kwargs: Any = None, outputs: Any = None) -> None:
+    def __init__(
+        self, operation: Operation, call_args: Any = None, call_kwargs: Any = None, outputs: Any = None
+    ) -> None:
         self.operation = operation
         self.args, self.kwargs = tuple(call_args or ()), dict(call_kwargs or {})
         self.input_tensors = [x for x in tree.flatten([self.args, self.kwargs]) if isinstance(x, KerasTensor)]
@@ -106,7 +109,9 @@ class Operation:
     def __init__(self, name: str | None = None) -> None:
         name = name if name is not None else auto_name(type(self).__name__)
         if not isinstance(name, str) or "/" in name:
-            raise ValueError(f"Argument `name` must be a string and cannot contain character `/`. Received: name={name!r}")
+            raise ValueError(
+                f"Argument `name` must be a string and cannot contain character `/`. Received: name={name!r}"
+            )
         self.name = name
         self._inbound_nodes: list[Node] = []
         self._outbound_nodes: list[Node] = []
@@ -144,7 +149,9 @@ class Operation:
 
     def _first_node(self, what: str) -> Any:
         if not self._inbound_nodes:
-            raise AttributeError(f"The layer {self.name} has never been called and thus has no defined {what}. Call it first.")
+            raise AttributeError(
+                f"The layer {self.name} has never been called and thus has no defined {what}. Call it first."
+            )
         return self._inbound_nodes[0]
 
     def get_config(self) -> dict[str, Any]:

@@ -27,7 +27,9 @@ class TracedTensor(TensorOperators, Value):
         raise NoValueError(_NO_VALUE.format(what="used as a condition", fix="Use `ops.where` or `ops.cond`"))
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
-        raise NoValueError(_NO_VALUE.format(what="converted to a NumPy array", fix="Use `striate.ops` instead of `numpy`"))
+        raise NoValueError(
+            _NO_VALUE.format(what="converted to a NumPy array", fix="Use `striate.ops` instead of `numpy`")
+        )
 
     def __float__(self) -> float:
         raise NoValueError(_NO_VALUE.format(what="converted to a number", fix="Keep it a tensor"))
@@ -81,7 +83,8 @@ class Tracer(Builder):
         """`variable` has `value` from here on; it is stored after the whole graph has run."""
         if self.root is not self:
             raise RuntimeError(
-                f"variable '{variable.path}' was assigned inside a branch of `cond` or the body of a loop. Return the new "
+                f"variable '{variable.path}' was assigned inside a branch of `cond` or the body of a loop. Return "
+                "the new "
                 "value from the branch and assign it outside."
             )
         self.assigned[id(variable)] = (variable, value)
@@ -95,7 +98,8 @@ def current_tracer() -> Tracer | None:
 
 @dataclass(frozen=True)
 class Traced:
-    """A traced function: inputs are the arguments, then the variables read; outputs the results, then what is assigned."""
+    """A traced function: inputs are the arguments, then the variables read; outputs the results, then what is
+    assigned."""
 
     graph: Graph
     reads: tuple[Any, ...]

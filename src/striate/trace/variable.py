@@ -192,7 +192,9 @@ def _initial(initializer: Any, shape: Any, dtype: Any, path: str) -> np.ndarray:
         raise ValueError(f"variable '{path}': an initializer that is a function needs `shape`. Pass shape=(...).")
     sizes = standardize_shape(shape)
     if None in sizes:
-        raise ValueError(f"Shapes used to initialize variables must be fully-defined (no `None`). Received: shape={shape}")
+        raise ValueError(
+            f"Shapes used to initialize variables must be fully-defined (no `None`). Received: shape={shape}"
+        )
     wanted = dtypes.standardize(dtype)
     value = np.array(initializer(sizes, dtype=wanted), dtype=wanted)
     if value.shape != sizes:
@@ -213,7 +215,7 @@ def convert(x: Any, dtype: Any = None) -> Any:
     wanted = dtypes.standardize(dtype) if dtype is not None else None
     if isinstance(x, Value):
         return x if wanted is None or x.dtype == wanted else OPS["cast"](x, wanted)
-    if isinstance(x, np.ndarray) and x.dtype.kind in _NUMERIC and wanted in (None, x.dtype.name):
+    if isinstance(x, np.ndarray) and x.dtype.kind in _NUMERIC and wanted in (None, dtypes.name_of(x.dtype)):
         return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
     if isinstance(x, list | tuple) and any(isinstance(v, Value) for v in _leaves(x)):
         stacked = OPS["stack"]([convert(v) for v in x])
@@ -236,10 +238,13 @@ def _to_array(x: Any, dtype: str | None) -> np.ndarray:
     try:
         array = np.asarray(x)
     except ValueError as error:
-        raise ValueError(f"cannot make an array of {type(x).__name__}: {error}. All rows must have one length.") from None
+        raise ValueError(
+            f"cannot make an array of {type(x).__name__}: {error}. All rows must have one length."
+        ) from None
     if array.dtype.kind not in _NUMERIC:
         raise ValueError(
-            f"expected numbers, got {type(x).__name__} of dtype {array.dtype}. Convert it to a numeric NumPy array first "
+            f"expected numbers, got {type(x).__name__} of dtype {array.dtype}. Convert it to a numeric NumPy array "
+            "first "
             "(an image file: `striate.utils.load_img` and `img_to_array`)."
         )
     if dtype is None:

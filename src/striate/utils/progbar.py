@@ -38,7 +38,13 @@ class Progbar:
     ) -> None:
         if stateful_metrics is not None and stateless_metrics is not None:
             raise ValueError("Only one of `stateful_metrics` or `stateless_metrics` can be provided. Leave one out.")
-        self.target, self.width, self.verbose, self.interval, self.unit_name = target, width, verbose, interval, unit_name
+        self.target, self.width, self.verbose, self.interval, self.unit_name = (
+            target,
+            width,
+            verbose,
+            interval,
+            unit_name,
+        )
         self.stateful_metrics = set(stateful_metrics or ())
         self.stateless_metrics = None if stateless_metrics is None else set(stateless_metrics)
         self._values: dict[str, list[float]] = {}
@@ -65,7 +71,9 @@ class Progbar:
 
     def _collect(self, current: int, values: Any, finalize: bool) -> None:
         for name, value in values:
-            averaged = name not in self.stateful_metrics if self.stateless_metrics is None else name in self.stateless_metrics
+            averaged = (
+                name not in self.stateful_metrics if self.stateless_metrics is None else name in self.stateless_metrics
+            )
             if not averaged or finalize:
                 self._values[name] = [value, 1]
             else:
@@ -86,7 +94,9 @@ class Progbar:
     def _draw(self, current: int, per_unit: float, now: float, finalize: bool) -> None:
         bar, bar_width = self._bar(current)
         known = self.target is not None and self.target > 0
-        clock = _eta(per_unit * ((self.target or 0) - current)) if known and not finalize else f"{now - self._start:.0f}s"
+        clock = (
+            _eta(per_unit * ((self.target or 0) - current)) if known and not finalize else f"{now - self._start:.0f}s"
+        )
         tail = f"{self._speed(per_unit)}{self._metrics()}"
         width = bar_width + 1 + len(clock) + len(tail)
         erased = "\b" * self._shown_width + "\r"
@@ -116,7 +126,9 @@ class Progbar:
 
     def _metrics(self) -> str:
         shown = ((name, float(total) / max(1, count)) for name, (total, count) in self._values.items())
-        return "".join(f" - {name}: {mean:.4f}" if abs(mean) > 1e-3 else f" - {name}: {mean:.4e}" for name, mean in shown)
+        return "".join(
+            f" - {name}: {mean:.4f}" if abs(mean) > 1e-3 else f" - {name}: {mean:.4e}" for name, mean in shown
+        )
 
 
 def _eta(seconds: float) -> str:
