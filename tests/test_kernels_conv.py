@@ -215,6 +215,30 @@ def test_depthwise(spec, seed):
         close(run_kernel_grad("kernel_grad_depthwise", x, dy, spec), dw, terms=pixels)
 
 
+@st.composite
+def small_group_specs(draw):
+    rank = draw(st.integers(1, 3))
+    window = draw(windows(rank))
+    batch, spatial = draw(images(window, LARGEST[rank]))
+    groups, each = draw(st.integers(2, 11)), draw(st.sampled_from([2, 4, 8]))
+    return spec_of((batch, *spatial, groups * each), window[0], groups * each, *window[1:], groups)
+
+
+@many
+@given(spec=small_group_specs(), seed=st.integers(0, 99))
+@example(spec=conv2d(2, 15, 64, 64, 3, p=1, groups=16), seed=0)
+def test_small_groups(spec, seed):
+    x, w, dy, bias = arrays(seed, spec.x_shape, spec.w_shape, spec.out_shape, (spec.cout,))
+    assert conv.choose(spec) == "grouped"
+    assert conv.choose_input_grad(spec) == "input_grad_grouped"
+    y, dx, terms = forward(x, w, spec), input_grad(dy, w, spec), spec.taps * spec.w_shape[-2]
+    for _ in each_level():
+        close(run_with_weights("grouped", x, w, spec, spec.out_shape), y, terms=terms)
+        got = run_with_weights("grouped", x, w, spec, spec.out_shape, bias, activation=RELU)
+        close(got, np.maximum(y + bias, 0), terms=terms)
+        close(run_with_weights("input_grad_grouped", dy, w, spec, spec.x_shape), dx, terms=terms)
+
+
 SHAPES = [
     conv2d(2, 28, 64, 96, 3, p=1),
     conv2d(1, 56, 64, 40, 1),
@@ -275,4 +299,6 @@ def test_positions_that_no_tap_reaches_get_the_bias():
 def test_depthwise_is_chosen_only_where_it_fits():
     assert conv.choose(conv2d(1, 8, 8, 16, 3, groups=8)) == "depthwise"
     assert conv.choose(conv2d(1, 8, 8, 16, 3, groups=4)) == "direct"
+    assert conv.choose(conv2d(1, 8, 16, 16, 3, groups=4)) == "grouped"
+    assert conv.choose(conv2d(1, 8, 32, 32, 3, groups=2)) == "direct"
     assert conv.choose(conv2d(1, 8, 1, 16, 3)) == "direct"

@@ -1,7 +1,7 @@
 """How convolutions and matrix products meet the compiled kernels.
 
-One table, `ALGORITHMS`, names every way to compute an operation: the kernel that runs, the kernel that packs its constant
-operand, the packed operand's size, and the integers that the kernel reads. A plan builder asks, in this order:
+One table, `ALGORITHMS`, names every way to compute an operation: the kernel that runs, the kernel that packs its
+constant operand, the packed operand's size, and the integers that the kernel reads. A plan builder asks, in this order:
 
     name = choose(spec)                                   # or choose_input_grad / choose_kernel_grad / choose_matmul
     size = packed_shape(name, spec)                       # None: the operand goes in as it is
@@ -57,9 +57,10 @@ class ConvSpec:
 
 @dataclass(frozen=True)
 class MatmulSpec:
-    """`(batch, m, k) @ (batch, k, n)`; with `transpose_a` (`transpose_b`) that operand is stored with its last axes swapped.
+    """`(batch, m, k) @ (batch, k, n)`.
 
-    Either operand may have a batch of 1, which is then used for every product.
+    With `transpose_a` (`transpose_b`) that operand is stored with its last axes swapped. Either operand may have a
+    batch of 1, which is then used for every product.
     """
 
     m: int
@@ -87,12 +88,12 @@ class Algorithm:
 
 def choose(spec: ConvSpec) -> str:
     """The algorithm for the forward convolution; depends on shapes alone, never on the number of threads."""
-    return _first(("depthwise", "direct"), spec)
+    return _first(("depthwise", "grouped", "direct"), spec)
 
 
 def choose_input_grad(spec: ConvSpec) -> str:
     """The algorithm for the gradient with respect to the input, which is also the transposed convolution."""
-    return _first(("input_grad_depthwise", "input_grad"), spec)
+    return _first(("input_grad_depthwise", "input_grad_grouped", "input_grad"), spec)
 
 
 def choose_kernel_grad(spec: ConvSpec) -> str:
@@ -156,6 +157,11 @@ def _is_depthwise(spec: ConvSpec) -> bool:
     return _any_conv(spec) and spec.groups == spec.cin and spec.groups > 1
 
 
+def _has_small_groups(spec: ConvSpec) -> bool:
+    # Groups that a vector of channels holds several of; panels of 32 columns would mostly multiply padding.
+    return _any_conv(spec) and spec.groups > 1 and spec.cin == spec.cout and spec.w_shape[-2] in (2, 4, 8)
+
+
 def _direct_size(spec: ConvSpec) -> int:
     return spec.groups * spec.taps * spec.w_shape[-2] * _panels(spec.cout // spec.groups)
 
@@ -164,12 +170,16 @@ def _input_grad_size(spec: ConvSpec) -> int:
     return spec.groups * spec.taps * (spec.cout // spec.groups) * _panels(spec.w_shape[-2])
 
 
+def _block(channels: int) -> int:
+    return -(-channels // DEPTHWISE_BLOCK) * DEPTHWISE_BLOCK
+
+
 def _depthwise_size(spec: ConvSpec) -> int:
-    return spec.taps * -(-spec.cout // DEPTHWISE_BLOCK) * DEPTHWISE_BLOCK
+    return spec.taps * spec.w_shape[-2] * _block(spec.cout)
 
 
 def _input_grad_depthwise_size(spec: ConvSpec) -> int:
-    return spec.taps * (spec.cout // spec.cin) * -(-spec.cin // DEPTHWISE_BLOCK) * DEPTHWISE_BLOCK
+    return spec.taps * (spec.cout // spec.groups) * _block(spec.cin)
 
 
 def _encode_matmul(spec: MatmulSpec, activation_id: int, flags: int) -> tuple[int, ...]:
@@ -197,6 +207,9 @@ ALGORITHMS: dict[str, Algorithm] = {
     "depthwise": Algorithm(
         "conv_depthwise", "conv_depthwise_pack", _is_depthwise, _depthwise_size, _encode_conv, _encode_groups
     ),
+    "grouped": Algorithm(
+        "conv_depthwise", "conv_depthwise_pack", _has_small_groups, _depthwise_size, _encode_conv, _encode_groups
+    ),
     "input_grad": Algorithm(
         "conv_input_grad", "conv_input_grad_pack", _any_conv, _input_grad_size, _encode_conv, _encode_groups
     ),
@@ -204,6 +217,14 @@ ALGORITHMS: dict[str, Algorithm] = {
         "conv_depthwise_input_grad",
         "conv_depthwise_input_grad_pack",
         _is_depthwise,
+        _input_grad_depthwise_size,
+        _encode_conv,
+        _encode_groups,
+    ),
+    "input_grad_grouped": Algorithm(
+        "conv_depthwise_input_grad",
+        "conv_depthwise_input_grad_pack",
+        _has_small_groups,
         _input_grad_depthwise_size,
         _encode_conv,
         _encode_groups,

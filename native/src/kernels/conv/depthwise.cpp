@@ -1,4 +1,4 @@
-// Depthwise convolution (groups == channels, any depth multiplier), forward and input gradient.
+// Depthwise convolutions and those with small groups, forward and input gradient.
 #include "kernels/conv/depthwise.h"
 
 #include "kernels/conv/finish.h"
@@ -20,8 +20,8 @@ Depthwise read_depthwise(const Step& s, const Conv& c, bool forward) {
     copy_dims(c.kernel, d.kernel);
     d.source_channels = forward ? c.cin : c.cout;
     d.target_channels = forward ? c.cout : c.cin;
-    d.multiplier = c.cout / c.cin;
-    d.inner = forward ? 1 : d.multiplier;
+    d.outer = forward ? c.group_out() : c.group_in();
+    d.inner = forward ? c.group_in() : c.group_out();
     d.finish = read_finish(s, c.activation, c.flags);
     return d;
 }
@@ -46,17 +46,21 @@ void conv_depthwise_input_grad(const Step& s) {
     }
 }
 
-// The raw kernel is [tap][1][cout]. Forward: [tap][padded cout]. Gradient: [tap][multiplier][padded cin].
+// The raw kernel is [tap][cin / groups][cout]; packed, [tap][source channel of the group][padded target channels].
 template <bool Forward>
 void pack_weights(const Step& s) {
     const Tensor& w = s.in[0];
     if (s.out[0].size() == 0) return;
-    const int64_t cout = w.shape[w.rank - 1], taps = w.size() / cout, multiplier = cout / s.ints[0];
-    const int64_t inner = Forward ? 1 : multiplier, channels = cout / inner, padded = padded_channels(channels);
+    const int64_t groups = s.ints[0], group_in = w.shape[w.rank - 2], cout = w.shape[w.rank - 1];
+    const int64_t group_out = cout / groups, taps = w.size() / (group_in * cout);
+    const int64_t inner = Forward ? group_in : group_out, outer = Forward ? group_out : group_in;
+    const int64_t channels = groups * outer, padded = padded_channels(channels);
     float* to = s.out[0].f32();
     for (int64_t row = 0; row < taps * inner; ++row, to += padded) {
-        const float* from = w.f32() + row / inner * cout + row % inner;
-        for (int64_t c = 0; c < channels; ++c) to[c] = from[c * inner];
+        const float* from = w.f32() + row / inner * group_in * cout;
+        const int64_t j = row % inner;
+        for (int64_t c = 0; c < channels; ++c)
+            to[c] = Forward ? from[j * cout + c] : from[c % outer * cout + c / outer * group_out + j];
         std::fill(to + channels, to + padded, 0.0f);
     }
 }

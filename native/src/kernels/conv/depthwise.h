@@ -1,4 +1,5 @@
-// Depthwise convolution and its input gradient: one vector of channels at a time, several columns in registers.
+// Depthwise convolutions, those with small groups, and their input gradients: one vector of channels at a time, several
+// columns in registers.
 #pragma once
 #include <algorithm>
 
@@ -10,6 +11,11 @@
 namespace striate {
 namespace STRIATE_ISA_NS {
 
+#if defined(__GNUC__) && !defined(__clang__)
+constexpr bool kShuffles = true;
+#else
+constexpr bool kShuffles = false;
+#endif
 constexpr int kChannelBlock = 16;  // packed weights are padded to this many channels, whatever the instruction set
 
 inline int64_t padded_channels(int64_t channels) {
@@ -17,15 +23,15 @@ inline int64_t padded_channels(int64_t channels) {
 }
 inline int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
 
-// Where a vector of target channels finds its sources. Forward with multiplier m: target c reads source c / m. Input
-// gradient: target c reads sources c * m + j for each j. With m = 1 both are plain vectors.
+// A target channel c reads the `inner` source channels (c / outer) * inner + j. Forward, `outer` and `inner` are the
+// channels per group of the output and the input; in the gradient they change places. With one of each (the usual
+// depthwise convolution) a vector of targets reads a vector of sources.
 struct Depthwise {
     const float* source;
     float* target;
     const float* weights;  // [tap][inner][padded target channels]
     int64_t batch, source_dims[kAxes], target_dims[kAxes], kernel[kAxes];
-    int64_t source_channels, target_channels, multiplier;
-    int64_t inner;  // sources per target channel and tap: 1 forward, m for the gradient
+    int64_t source_channels, target_channels, outer, inner;
     Finish finish;
 };
 
@@ -35,26 +41,33 @@ struct DepthwiseSpan {
     const float* weights;
     int64_t pixel_step, tap_step[kAxes], weight_step[kAxes], taps[kAxes];  // floats; number of taps
     int64_t inner, weight_inner;
-    int lanes;         // wanted
-    const int* where;  // per lane and inner index, offset of its source; null: neighbours
-    float* to;         // kLanes values per pixel
+    int lanes;          // wanted
+    int where[kLanes];  // per lane, offset of its first source
+    float* to;          // kLanes values per pixel
     int64_t to_step;
     float bias[kLanes];
     bool relu;
 };
 
-inline Vec load_some(const float* p, int lanes) {
+inline IVec load_lanes(const int* p) { return *reinterpret_cast<const IVec*>(p); }
+inline Vec load_first(const float* p, int lanes) {
     Vec v = {};
     std::memcpy(&v, p, sizeof(float) * static_cast<std::size_t>(lanes));
     return v;
 }
 
-enum class Fetch { whole, some, gathered };
+// A vector; the first lanes of one; one value for all lanes; a vector whose lanes change places inside their groups;
+// lanes from anywhere.
+enum class Fetch { whole, some, same, shuffled, gathered };
 
 template <Fetch F>
 inline Vec fetch(const DepthwiseSpan& s, const float* p, int64_t j) {
     if constexpr (F == Fetch::whole) return load(p);
-    if constexpr (F == Fetch::some) return load_some(p, s.lanes);
+    if constexpr (F == Fetch::some) return load_first(p, s.lanes);
+    if constexpr (F == Fetch::same) return broadcast(p[j]);
+#if defined(__GNUC__) && !defined(__clang__)
+    if constexpr (F == Fetch::shuffled) return __builtin_shuffle(load(p), load_lanes(s.where) + static_cast<int>(j));
+#endif
     Vec v = {};
     for (int i = 0; i < s.lanes; ++i) v[i] = p[s.where[i] + j];
     return v;
@@ -151,12 +164,15 @@ public:
         for (int64_t c = 0; c < d_.target_channels; c += kLanes) {
             const int lanes = static_cast<int>(std::min<int64_t>(kLanes, d_.target_channels - c));
             for (int i = 0; i < count; ++i) {
-                if (d_.multiplier != 1)
-                    channels<Fetch::gathered>(lines[i], c, lanes);
-                else if (lanes == kLanes)
-                    channels<Fetch::whole>(lines[i], c, lanes);
+                const bool whole = lanes == kLanes, equal = d_.outer == d_.inner;
+                if (equal && d_.inner == 1)
+                    whole ? channels<Fetch::whole>(lines[i], c, lanes) : channels<Fetch::some>(lines[i], c, lanes);
+                else if (whole && d_.outer % kLanes == 0)
+                    channels<Fetch::same>(lines[i], c, lanes);
+                else if (kShuffles && equal && whole && kLanes % d_.inner == 0)
+                    channels<Fetch::shuffled>(lines[i], c, lanes);
                 else
-                    channels<Fetch::some>(lines[i], c, lanes);
+                    channels<Fetch::gathered>(lines[i], c, lanes);
             }
         }
     }
@@ -183,15 +199,11 @@ private:
 
     template <Fetch F>
     void channels(const DepthwiseLine& line, int64_t c, int lanes) {
-        const int64_t m = d_.multiplier;
-        int where[kLanes];
-        const bool forward = d_.inner == 1;
-        if (F == Fetch::gathered)
-            for (int i = 0; i < lanes; ++i) where[i] = static_cast<int>(forward ? (c + i) / m - c / m : i * m);
         line_ = &line;
         channel_ = c;
-        source_channel_ = forward ? c / m : c * m;
-        span_.where = where;
+        source_channel_ = c / d_.outer * d_.inner;
+        for (int i = 0; i < lanes; ++i)
+            span_.where[i] = static_cast<int>((c + i) / d_.outer * d_.inner - source_channel_);
         span_.lanes = lanes;
         span_.taps[0] = line.taps[0];
         span_.taps[1] = line.taps[1];
