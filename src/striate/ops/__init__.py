@@ -70,6 +70,7 @@ from striate.ops.math_functions import (
     segment_sum,
     slogdet,
     solve,
+    solve_triangular,
     svd,
 )
 from striate.ops.nn_activations import (
@@ -279,6 +280,11 @@ from striate.ops.numpy_math import (
     trunc,
 )
 from striate.ops.numpy_math import absolute as abs
+from striate.ops.numpy_more import (
+    rearrange,
+    unique,
+    vectorize,
+)
 from striate.ops.numpy_reduce import (
     all,
     allclose,
@@ -585,6 +591,7 @@ __all__ = [
     "rad2deg",
     "ravel",
     "real",
+    "rearrange",
     "reciprocal",
     "relu",
     "relu6",
@@ -625,6 +632,7 @@ __all__ = [
     "softplus",
     "softsign",
     "solve",
+    "solve_triangular",
     "sort",
     "space_to_depth",
     "sparse_categorical_crossentropy",
@@ -664,11 +672,13 @@ __all__ = [
     "true_divide",
     "trunc",
     "unfold",
+    "unique",
     "unravel_index",
     "unstack",
     "vander",
     "var",
     "vdot",
+    "vectorize",
     "vectorized_map",
     "view",
     "vsplit",

@@ -115,9 +115,16 @@ def _run_host(*arrays: np.ndarray, fn: Callable[..., Any]) -> Any:
 
 
 def _infer_host(*avals: Aval, fn: Callable[..., Any]) -> Any:
-    result = _run_host(*(np.ones(a.shape, a.dtype) for a in avals), fn=fn)
+    result = _run_host(*(_example(a) for a in avals), fn=fn)
     made = tuple(Aval(r.shape, str(r.dtype)) for r in (result if isinstance(result, tuple) else (result,)))
     return made if isinstance(result, tuple) else made[0]
+
+
+def _example(aval: Aval) -> np.ndarray:
+    """Values with which any function can be tried: square matrices are the identity, which has an inverse."""
+    square = len(aval.shape) >= 2 and aval.shape[-1] == aval.shape[-2]
+    values = np.eye(aval.shape[-1]) if square else np.ones(aval.shape)
+    return np.broadcast_to(values, aval.shape).astype(aval.dtype)
 
 
 _HOST = register(Primitive("host", _infer_host, _run_host))

@@ -54,9 +54,9 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = None) -> Any:
             f"take_along_axis: `indices` must have as many axes as `x`, got shapes {tuple(indices.shape)} and {tuple(x.shape)}."
         )
     (place,) = axes_of(axis, x.ndim)
-    rest = [np.broadcast_shapes((a,), (b,))[0] for a, b in zip(x.shape, indices.shape, strict=True)]
-    of_x = tuple(x.shape[i] if i == place else n for i, n in enumerate(rest))
-    of_indices = tuple(indices.shape[i] if i == place else n for i, n in enumerate(rest))
+    # all sizes but that of the axis broadcast
+    rest = np.broadcast_shapes(*(tuple(1 if i == place else n for i, n in enumerate(v.shape)) for v in (x, indices)))
+    of_x, of_indices = (tuple(v.shape[i] if i == place else n for i, n in enumerate(rest)) for v in (x, indices))
     x = x if tuple(x.shape) == of_x else structural.broadcast_to(x, shape=of_x)
     indices = indices if tuple(indices.shape) == of_indices else structural.broadcast_to(indices, shape=of_indices)
     return gather.take_along_axis(x, indices, axis=place)

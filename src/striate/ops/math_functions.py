@@ -49,7 +49,7 @@ def _segment(name: str, start: Callable[[str], Any], reduction: str, doc: str) -
         first = np.full((n + 1, *data.shape[1:]), start(dtype_name(data)), dtype_name(data))
         # ids out of range are dropped: they go to one segment more, which is cut off
         inside = elementwise.logical_and(elementwise.greater_equal(ids, 0), elementwise.less(ids, n))
-        places = structural.reshape(elementwise.where(inside, ids, np.int32(n)), shape=(*ids.shape, 1))
+        places = structural.reshape(elementwise.where(inside, ids, np.asarray(n, np.int32)), shape=(*ids.shape, 1))
         made = gather.scatter_update(first, places, data, reduction=reduction)
         return structural.slice_axis(made, 0, 0, n)
 
@@ -128,7 +128,7 @@ def _matrix_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any
     return reshape(found, shape)
 
 
-def _by_numpy(name: str, fn: Callable[..., Any], doc: str, count: int = 1) -> Any:
+def _by_numpy(name: str, fn: Callable[..., Any], doc: str, count: int = 1, family: str = "linalg") -> Any:
     """A function of NumPy's `linalg`, computed in the tensors' dtype and without a gradient."""
 
     def run(*arrays: np.ndarray) -> Any:
@@ -146,14 +146,18 @@ def _by_numpy(name: str, fn: Callable[..., Any], doc: str, count: int = 1) -> An
     published = one if count == 1 else two
     published.__name__ = published.__qualname__ = name
     published.__doc__ = doc + " It has no gradient."
-    return op("linalg")(published)
+    return op(family)(published)
 
 
 det = _by_numpy("det", np.linalg.det, "The determinant of square matrices.")
 inv = _by_numpy("inv", np.linalg.inv, "The inverse of square matrices.")
 eigh = _by_numpy("eigh", lambda a: tuple(np.linalg.eigh(a)), "Eigenvalues, rising, and eigenvectors of symmetric matrices.")
-slogdet = _by_numpy("slogdet", lambda a: tuple(np.linalg.slogdet(a)), "The sign and the log of the size of the determinant.")
-logdet = _by_numpy("logdet", lambda a: np.linalg.slogdet(a)[1], "The log of the determinant of positive definite matrices.")
+slogdet = _by_numpy(
+    "slogdet", lambda a: tuple(np.linalg.slogdet(a)), "The sign and the log of the size of the determinant.", family="numpy"
+)
+logdet = _by_numpy(
+    "logdet", lambda a: np.linalg.slogdet(a)[1], "The log of the determinant of positive definite matrices.", family="math"
+)
 
 
 def _solved(a: np.ndarray, b: np.ndarray) -> Any:
@@ -207,3 +211,13 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     return host(lambda u, v: np.linalg.lstsq(u, v, rcond)[0], *tensors(a, b, floating=True))
 
 
+
+
+@op("linalg")
+def solve_triangular(a: Any, b: Any, lower: bool = False) -> Any:
+    """x in a x = b for triangular matrices; what stands in the other triangle does not count. It has no gradient."""
+
+    def run(u: np.ndarray, v: np.ndarray) -> Any:
+        return np.asarray(_solved(np.tril(u) if lower else np.triu(u), v), u.dtype)
+
+    return host(run, *tensors(a, b, floating=True))

@@ -344,7 +344,7 @@ def histogram(x: Any, bins: int = 10, range: Any = None) -> Any:
 
     def run(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         counts, edges = np.histogram(a, bins, range)
-        return counts.astype(np.int32), edges.astype(a.dtype)
+        return counts.astype(a.dtype), edges.astype(a.dtype)
 
     return host(run, as_float(x))
 

@@ -316,7 +316,7 @@ def _nan_position(name: str, base: Any, worst: float, doc: str) -> Any:
         found = base(_without_nan(x, worst), axis, keepdims)
         if not dtypes.is_floating(dtype_name(x)):
             return found
-        return elementwise.where(_every(elementwise.isnan(x), axes_of(axis, x.ndim), bool(keepdims)), np.int32(-1), found)
+        return elementwise.where(_every(elementwise.isnan(x), axes_of(axis, x.ndim), bool(keepdims)), np.asarray(-1, np.int32), found)
 
     fn.__name__ = fn.__qualname__ = name
     fn.__doc__ = doc + " NaN is left out; -1 where there is nothing else."
