@@ -118,6 +118,7 @@ struct DepthwiseLine {
     const float* source;
     float* target;
     int64_t weights, taps[2], begin, end;
+    bool room;  // a whole vector may be read from each source pixel: more of the source follows
 };
 
 // One phase: lines are laid out first, then vector after vector of channels runs over several of them, so that a source
@@ -141,7 +142,7 @@ public:
     DepthwiseLine line(int64_t index, int64_t begin, int64_t end) const {
         const int64_t j[2] = {index / axis_[1].count % axis_[0].count, index % axis_[1].count};
         const int64_t image = index / axis_[1].count / axis_[0].count;
-        int64_t source = image, target = image, weight = 0;
+        int64_t source = image, target = image, weight = 0, furthest = image;
         DepthwiseLine l;
         for (int i = 0; i < 2; ++i) {
             int64_t first, last;
@@ -149,12 +150,16 @@ public:
             clip(a, j[i], first, last);
             l.taps[i] = last - first;
             source = source * d_.source_dims[i] + j[i] * a.source_step + a.offset + first * a.offset_step;
+            furthest = furthest * d_.source_dims[i] + j[i] * a.source_step + a.offset +
+                       (a.offset_step > 0 ? last - 1 : first) * a.offset_step;
             target = target * d_.target_dims[i] + a.start + j[i] * a.step;
             weight = weight * d_.kernel[i] + a.first_tap + first * a.tap_step;
         }
         l.source = d_.source + source * d_.source_dims[2] * d_.source_channels;
         l.target = d_.target + (target * d_.target_dims[2] + axis_[2].start) * d_.target_channels;
         l.weights = weight * d_.kernel[2];
+        const int64_t after = d_.batch * d_.source_dims[0] * d_.source_dims[1] - 1 - furthest;
+        l.room = after * d_.source_dims[2] * d_.source_channels >= kLanes;
         l.begin = begin;
         l.end = end;
         return l;
@@ -166,7 +171,8 @@ public:
             for (int i = 0; i < count; ++i) {
                 const bool whole = lanes == kLanes, equal = d_.outer == d_.inner;
                 if (equal && d_.inner == 1)
-                    whole ? channels<Fetch::whole>(lines[i], c, lanes) : channels<Fetch::some>(lines[i], c, lanes);
+                    whole || lines[i].room ? channels<Fetch::whole>(lines[i], c, lanes)
+                                           : channels<Fetch::some>(lines[i], c, lanes);
                 else if (whole && d_.outer % kLanes == 0)
                     channels<Fetch::same>(lines[i], c, lanes);
                 else if (kShuffles && equal && whole && kLanes % d_.inner == 0)
@@ -252,6 +258,11 @@ private:
 
     void finish(const float* sums, int count, float* to, int64_t step) {
         const Finish& f = d_.finish;
+        const auto bytes = sizeof(float) * static_cast<std::size_t>(span_.lanes);
+        if (!f.residual) {
+            for (int t = 0; t < count; ++t) std::memcpy(to + t * step, sums + t * kLanes, bytes);
+            return;
+        }
         for (int t = 0; t < count; ++t, sums += kLanes, to += step)
             for (int i = 0; i < span_.lanes; ++i) {
                 const float y = f.residual ? sums[i] + f.residual[to - f.out + i] : sums[i];

@@ -83,7 +83,7 @@ struct GradCut {
     bool in_place;  // sums stand in dw itself
 
     explicit GradCut(const Conv& c) {
-        constexpr int64_t kItems = 32, kCacheFloats = 256 * 1024 / 4;
+        constexpr int64_t kItems = 32, kCacheFloats = 256 * 1024 / 4, kSumFloats = 8 << 20;
         gather = c.group_in() < kGatherChannels;
         pixels = c.batch * c.y_pixels();
         parts = std::max<int64_t>(ceil_div(pixels, kPartPixels), 1);
@@ -94,7 +94,8 @@ struct GradCut {
         panel_blocks = ceil_div(per_group, together);
         const int64_t all = std::max<int64_t>(c.groups * panel_blocks, 1);
         blocks = gather ? 1 : std::clamp<int64_t>(kItems / all, 1, std::max<int64_t>(c.group_in() / (8 * kRows), 1));
-        segments = std::clamp<int64_t>(kItems / (all * blocks), 1, parts);
+        const int64_t most = std::clamp<int64_t>(kSumFloats / std::max<int64_t>(segment_floats(), 1), 1, parts);
+        segments = std::clamp<int64_t>(kItems / (all * blocks), 1, most);
         in_place = segments == 1 && c.group_out() % kPanel == 0;
     }
     int64_t panel_floats() const { return rows * kPanel; }
