@@ -6,10 +6,14 @@
     X(conv_depthwise_kernel_grad) \
     X(conv_direct)                \
     X(conv_kernel_grad)           \
+    X(convert)                    \
     X(elementwise)                \
     X(fma_peak)                   \
     X(matmul)                     \
+    X(move)                       \
+    X(pad)                        \
     X(pool)                       \
     X(pool_grad)                  \
     X(reduce)                     \
+    X(resize)                     \
     X(softmax)
