@@ -5,7 +5,7 @@ from striate.saving.weights import load_weights, save_weights
 
 __all__ = ["load_weights", "save_weights"]
 
-__getattr__, _dir = exported(__name__, "keras.saving", ("striate.core.registry",))
+__getattr__, _dir = exported(__name__, "keras.saving", ("striate.core.registry", "striate.saving.serialization"))
 
 
 def __dir__() -> list[str]:
