@@ -103,10 +103,10 @@ def _samples(leaves: list[Any]) -> int:
         raise ValueError(
             f"Data cardinality is ambiguous. Make sure all arrays contain the same number of samples: {shapes}."
         )
-    total = lengths.pop()
+    total = int(lengths.pop() or 0)
     if total == 0:
         raise ValueError(f"`predict` got no samples: the input has shape {shapes[0]}. Pass at least one.")
-    return int(total)
+    return total
 
 
 def _iterable(x: Any) -> Any:

@@ -174,7 +174,8 @@ def _single(nest: Any) -> Any:
 
 def _made_like_functional(cls: type) -> bool:
     wanted = list(inspect.signature(Functional.__init__).parameters)
-    found = inspect.signature(cls.__init__).parameters
+    init = next(vars(c)["__init__"] for c in cls.__mro__ if "__init__" in vars(c))
+    found = inspect.signature(init).parameters
     free = {p.kind for p in found.values()} >= {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
     return free or list(found)[:4] == wanted[:4]
 

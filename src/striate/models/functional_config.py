@@ -101,7 +101,7 @@ def _called(name: str, node: Any, layers: dict[str, Any], offset: dict[str, int]
 def _arguments(node: Any, layers: dict[str, Any], offset: dict[str, int]) -> tuple[Any, Any]:
     if isinstance(node, list):  # the layout of Keras 2
         tensors = [_tensor(item[:3], layers, offset) for item in node]
-        kwargs = next((item[3] for item in node if len(item) > 3), {})
+        kwargs: dict[str, Any] = next((item[3] for item in node if len(item) > 3), {})
         return [tensors[0] if len(tensors) == 1 else tensors], kwargs
 
     def revive(x: Any) -> Any:

@@ -56,12 +56,12 @@ class Model(Layer):
         (without the input)."""
         return self._listed_layers()
 
-    def _listed_layers(self) -> list[Layer]:
-        return [layer for layer in self._sublayers() if isinstance(layer, Layer)]
-
     @layers.setter
     def layers(self, value: Any) -> None:
         raise AttributeError("`Model.layers` attribute is reserved and should not be used. Please use another name.")
+
+    def _listed_layers(self) -> list[Layer]:
+        return [layer for layer in self._sublayers() if isinstance(layer, Layer)]
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """The layer called `name`, or the one at `index`.

@@ -128,9 +128,9 @@ class Results:
     def add(self, outputs: Any) -> None:
         """Appends the outputs of the next batch."""
         leaves = tree.flatten(outputs)
-        rows = {a.shape[0] if a.ndim else None for a in leaves if a is not None}
+        rows = {a.shape[0] if a.ndim else -1 for a in leaves if a is not None}
         first = not self._parts and self._whole is None
-        if first and self.samples is not None and len(rows) == 1 and None not in rows and max(rows) < self.samples:
+        if first and self.samples is not None and len(rows) == 1 and 0 <= max(rows) < self.samples:
             self._whole = tree.map_structure(
                 lambda a: None if a is None else np.empty((self.samples, *a.shape[1:]), a.dtype), outputs
             )
@@ -140,12 +140,12 @@ class Results:
             self._unpack()
             self._parts.append(outputs)
 
-    def _fits(self, leaves: list[Any], rows: set[Any]) -> bool:
+    def _fits(self, leaves: list[Any], rows: set[int]) -> bool:
         """Whether the batch has the sizes of the first one (images of another size give other feature maps)."""
         same = all(
             a is None or a.shape[1:] == w.shape[1:] for a, w in zip(leaves, tree.flatten(self._whole), strict=True)
         )
-        return same and len(rows) == 1 and None not in rows and self._filled + max(rows) <= (self.samples or 0)
+        return same and len(rows) == 1 and min(rows) >= 0 and self._filled + max(rows) <= (self.samples or 0)
 
     def _fill(self, leaves: list[Any], rows: int) -> None:
         for part, whole in zip(leaves, tree.flatten(self._whole), strict=True):

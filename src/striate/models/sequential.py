@@ -132,16 +132,8 @@ class Sequential(Model):
             x = layer(x)
         return Functional(source.output, x)
 
-    @property
-    def layers(self) -> list[Layer]:
-        """The layers in a row, without the input."""
+    def _listed_layers(self) -> list[Layer]:
         return self._row[1:] if self._row and isinstance(self._row[0], InputLayer) else list(self._row)
-
-    @layers.setter
-    def layers(self, value: Any) -> None:
-        raise AttributeError(
-            "`Sequential.layers` attribute is reserved and should not be used. Use `add()` and `pop()`."
-        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._functional is not None and len(args) == 1 and not kwargs and type(args[0]) is np.ndarray:
