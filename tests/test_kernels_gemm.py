@@ -101,6 +101,16 @@ def test_no_terms_give_zero_or_the_bias():
         np.testing.assert_array_equal(packed_product(a[0], b[0], spec, bias), np.tile(bias, (3, 1)))
 
 
+def test_packed_product_takes_leading_axes_as_rows():
+    spec = MatmulSpec(6, 7, 5)
+    a, b = arrays(2, (2, 3, 7), (1, 7, 5))
+    for _ in each_level():
+        panels, out = np.zeros(conv.packed_shape("matmul_packed", spec), np.float32), np.zeros((2, 3, 5), np.float32)
+        run("matmul_pack", [b], [panels], conv.encode_pack("matmul_packed", spec))
+        run("matmul_packed", [a, panels], [out], conv.encode("matmul_packed", spec))
+        close(out, a.astype(np.float64) @ b[0])
+
+
 def test_choice():
     assert conv.choose_matmul(MatmulSpec(2, 3, 4), constant_b=True) == "matmul_packed"
     assert conv.choose_matmul(MatmulSpec(2, 3, 4)) == "matmul"

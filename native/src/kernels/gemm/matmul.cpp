@@ -218,7 +218,7 @@ std::size_t matmul_scratch(const Step& s, int threads) { return Runner::scratch(
 void matmul_pack(const Step& s) {
     const Tensor& b = s.in[0];
     const bool transposed = s.ints[0] != 0;
-    const int64_t k = b.shape[transposed ? 1 : 0], n = b.shape[transposed ? 0 : 1];
+    const int64_t k = b.shape[b.rank - (transposed ? 1 : 2)], n = b.shape[b.rank - (transposed ? 2 : 1)];
     parallel_for(*s.pool, (n + kPanel - 1) / kPanel, k * n > 1 << 16, [&](int64_t panel, int) {
         const int64_t col = panel * kPanel, column_stride = transposed ? k : 1;
         pack_panel(b.f32() + col * column_stride, transposed ? 1 : n, column_stride, k,
@@ -226,9 +226,16 @@ void matmul_pack(const Step& s) {
     });
 }
 
-// (m, k) @ packed (k, n): a 1x1 convolution over one line of m pixels.
+int64_t rows(const Tensor& t) {
+    int64_t n = 1;
+    for (int i = 0; i < t.rank - 1; ++i) n *= t.shape[i];
+    return n;
+}
+
+// (.., m, k) @ packed (k, n): a 1x1 convolution over one line of all the rows as pixels.
 Gather packed_gather(const Step& s) {
-    const int64_t m = s.in[0].shape[0], k = s.in[0].shape[1], n = s.out[0].shape[1];
+    const Tensor &a = s.in[0], &y = s.out[0];
+    const int64_t m = rows(a), k = a.shape[a.rank - 1], n = y.shape[y.rank - 1];
     Gather g;
     g.source = s.in[0].f32();
     g.panels = s.in[1].f32();
@@ -248,7 +255,7 @@ void matmul_packed(const Step& s) {
     g.finish = finish_of(s);
     const Axis one = {1, 0, 1, 1, 1, 1, 0, 1, 0, 1};
     Axis line = one;
-    line.count = line.source = s.in[0].shape[0];
+    line.count = line.source = rows(s.in[0]);
     gather_run(g, 1, s, [&](int64_t) { return Phase{{one, one, line}}; });
 }
 
