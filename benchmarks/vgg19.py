@@ -1,4 +1,4 @@
-"""VGG-19 without its top, 224x224, batch 1: striate against ONNX Runtime with the same weights, alternated in the same minutes.
+"""VGG-19 without its top: striate against ONNX Runtime with the same weights, alternated in the same minutes.
 
 Prints the medians, the spreads and the ratio, and checks that the outputs agree. Run by `make bench`.
 """
@@ -34,7 +34,7 @@ def main() -> None:
     }
     _check(runs)
     times = alternate(runs, options.rounds)
-    print(f"VGG-19 without top, {options.size}x{options.size}, batch {options.batch}, {options.threads} threads, {kernels.isa()}")
+    print(f"VGG-19, {options.size}x{options.size}, batch {options.batch}, {options.threads} threads, {kernels.isa()}")
     report(times, "ONNX Runtime")
 
 
@@ -99,9 +99,7 @@ def _onnx(model: Any) -> bytes:
         else:
             nodes.append(helper.make_node("MaxPool", [name], [out], kernel_shape=[2, 2], strides=[2, 2]))
         name = out
-    ends = [
-        helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", c, "h", "w"]) for n, c in (("x", 3), (name, 512))
-    ]
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", c, "h", "w"]) for n, c in (("x", 3), (name, 512))]
     graph = helper.make_graph(nodes, "vgg19", ends[:1], ends[1:], weights)
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.checker.check_model(made)

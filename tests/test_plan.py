@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from striate import engines
 from striate.ir import Aval
+from striate.passes.pipeline import optimize
 from striate.plan import Place, build
 from striate.plan.memory import ALIGNMENT, Life, assign_offsets
-from striate.passes.pipeline import optimize
 from striate.primitives.activations import relu
 from striate.primitives.conv import conv
 from striate.primitives.elementwise import add, exp, mul
@@ -143,7 +143,9 @@ def test_one_plan_serves_several_threads():
             np.testing.assert_array_equal(result, wanted[i])
 
 
-@pytest.mark.parametrize("array", [np.ones((4, 3))[:, ::-1], np.asfortranarray(np.ones((4, 3), "float32")), np.ones((4, 3), ">f4")])
+@pytest.mark.parametrize(
+    "array", [np.ones((4, 3))[:, ::-1], np.asfortranarray(np.ones((4, 3), "float32")), np.ones((4, 3), ">f4")]
+)
 def test_inputs_of_any_layout(array):
     fn = Cache().get((), lambda x: mul(x, np.float32(2)), [np.ones((4, 3), "float32")])
     np.testing.assert_array_equal(fn([array]), np.full((4, 3), 2.0))

@@ -1,4 +1,4 @@
-"""Engines answer one question: `compile(graph) -> executable`. `reference` interprets with NumPy; `native` is the default."""
+"""Engines answer one question: `compile(graph) -> executable`. `native` is the default, `reference` the oracle."""
 
 from striate.engines.base import Engine, Executable, current, get, register, set_current, use
 from striate.engines.native import NativeEngine

@@ -28,8 +28,10 @@ class Engine(Protocol):
     name: str
 
     def compile(self, graph: Graph, stable: frozenset[int] = frozenset()) -> Executable:
-        """Compiles `graph`; `stable` names the inputs (weights) that rarely change, so that what depends on them alone is
-        computed once per version."""
+        """Compiles `graph`.
+
+        `stable` names the inputs (weights) that rarely change: what depends on them alone is computed once per version.
+        """
 
     def eager(self, primitive: Primitive, inputs: Sequence[np.ndarray], params: dict[str, Any]) -> Any:
         """Applies one primitive to arrays at once."""

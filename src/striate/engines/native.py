@@ -1,4 +1,4 @@
-"""The native engine: passes, a plan, and its steps on compiled kernels, with NumPy steps for the rare ops in between."""
+"""The native engine: passes, a plan, its steps on compiled kernels, and NumPy steps for the rare ops in between."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ import numpy as np
 
 from striate import kernels
 from striate.core import dtypes
-from striate.ir import Graph
+from striate.ir import Builder, Graph, verify
 from striate.passes.pipeline import optimize
 from striate.plan import Operand, Place, Plan, Step, build
 from striate.primitives import Primitive, get, infer_node, run_reference
 from striate.primitives.base import aval_of
-from striate.ir import Builder, verify
 
 
 class NativeExecutable:
@@ -116,14 +115,16 @@ class _NumpyStep:
     def __call__(self, pointers: np.ndarray, arrays: dict[int, np.ndarray], memory: Any) -> None:
         inputs = [self._array(o, arrays, memory) for o in self.step.inputs]
         result = run_reference(self.primitive, inputs, self.step.params)
-        for operand, value in zip(self.step.outputs, (result,) if isinstance(result, np.ndarray) else result, strict=True):
+        for operand, value in zip(
+            self.step.outputs, (result,) if isinstance(result, np.ndarray) else result, strict=True
+        ):
             self._array(operand, arrays, memory)[...] = value
 
     def _array(self, operand: Operand, arrays: dict[int, np.ndarray], memory: Any) -> np.ndarray:
         if operand.slot in arrays:
             return arrays[operand.slot].reshape(operand.shape)
         buffer = self.buffers[operand.slot]
-        raw = memory.view()[buffer.index : buffer.index + buffer.nbytes]
+        raw = memory.view[buffer.index : buffer.index + buffer.nbytes]
         return raw.view(dtypes.as_numpy(operand.dtype)).reshape(operand.shape)
 
 
@@ -187,4 +188,3 @@ def _single_graph(primitive: Primitive, inputs: Sequence[np.ndarray], params: di
     avals, _ = primitive.avals(values, params)
     outputs = builder.add(primitive.name, values, params, avals)
     return verify(builder.graph(outputs), infer_node)
-

@@ -34,4 +34,3 @@ class ReferenceEngine:
 
     def eager(self, primitive: Primitive, inputs: Sequence[np.ndarray], params: dict[str, Any]) -> Any:
         return run_reference(primitive, inputs, params)
-

@@ -1,4 +1,4 @@
-"""Folds a scale and shift per channel, as batch normalization at inference is, into the convolution or product before it.
+"""Folds a scale and shift per channel (batch normalization at inference) into the convolution or product before it.
 
 Only factors that depend on weights alone are folded, so that the scaled weights are computed once per weight version.
 """
@@ -62,7 +62,7 @@ class _Folder:
         if axis is None or id(node.inputs[1]) not in self.new_stable:
             return None
         x, w = node.inputs
-        if axis == -2 and node.params["groups"] != 1 or node.op == "matmul" and len(w.shape) != 2:
+        if (axis == -2 and node.params["groups"] != 1) or (node.op == "matmul" and len(w.shape) != 2):
             return None
         flat = reshape(factor, shape=(factor.size,))
         wide = flat if axis == -1 else reshape(flat, shape=(factor.size, 1))
@@ -73,12 +73,12 @@ class _Folder:
         if node.op not in ("add", "sub"):
             return None
         x, shift = inputs if self._per_channel(inputs[1], inputs[0]) else inputs[::-1]
-        if node.op == "sub" and x is not inputs[0] or not self._per_channel(shift, x) or x.node is None:
+        if (node.op == "sub" and x is not inputs[0]) or not self._per_channel(shift, x) or x.node is None:
             return None
         if x.node.op != "add" or id(x) not in self.single or node.outputs[0].shape != x.shape:
             return None
         for u, first in (x.node.inputs, x.node.inputs[::-1]):
-            if self._per_channel(first, u) and not id(u) in self.new_stable:
+            if self._per_channel(first, u) and id(u) not in self.new_stable:
                 return add(u, self._kept((add if node.op == "add" else sub)(first, shift)))
         return None
 
@@ -96,5 +96,3 @@ def fold_affine(graph: Graph, stable_inputs: frozenset[int]) -> Graph:
     """Folds per-channel factors and shifts; results change by rounding only."""
     folder = _Folder(graph, stable_inputs)
     return rewrite(graph, folder.rule)
-
-

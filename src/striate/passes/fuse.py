@@ -1,4 +1,4 @@
-"""Fusion: convolution or product + bias + residual + activation as one step, and chains of elementwise ops as one loop."""
+"""Fusion: convolution or product + bias + residual + activation as one step, elementwise chains as one loop."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def _subgraph(region: Region) -> Graph:
     builder = Builder()
     table = {id(v): builder.input(v.shape, v.dtype) for v in region.operands}
     for node in region.nodes:
-        inputs = [v if id(v) not in table else table[id(v)] for v in node.inputs]
+        inputs = [table.get(id(v), v) for v in node.inputs]
         made = builder.add(node.op, inputs, node.params, [v.aval for v in node.outputs])
         table.update((id(old), value) for old, value in zip(node.outputs, made, strict=True))
     return Graph(builder.inputs, builder.nodes, [table[id(region.output)]])

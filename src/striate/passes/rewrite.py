@@ -12,8 +12,8 @@ Rule = Callable[[Node, Sequence[Value]], Sequence[Value] | None]
 def rewrite(graph: Graph, rule: Rule) -> Graph:
     """A copy of `graph` in which `rule(node, inputs)` decides what becomes of each node.
 
-    `inputs` are the copies of the node's inputs. The rule returns the values that stand for the node's outputs (made with
-    primitives, or old ones), or None to keep the node as it is. Nodes that nothing needs any more are left out.
+    `inputs` are the copies of the node's inputs. The rule returns the values that stand for the node's outputs
+    (made with primitives, or old ones), or None to keep the node as it is. Nodes that nothing needs are left out.
     """
     builder = Builder()
     table: dict[int, Value] = {id(v): builder.input(v.shape, v.dtype) for v in graph.inputs}

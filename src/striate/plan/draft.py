@@ -81,7 +81,12 @@ class Draft:
         return self.steps_of(kernel, inputs, [aval], ints, floats)[0]
 
     def steps_of(
-        self, kernel: str | None, inputs: Sequence[Var], avals: Sequence[Any], ints: Sequence[int], floats: Sequence[float]
+        self,
+        kernel: str | None,
+        inputs: Sequence[Var],
+        avals: Sequence[Any],
+        ints: Sequence[int],
+        floats: Sequence[float],
     ) -> list[Var]:
         """Adds a run of a kernel with several results."""
         outputs = self._results(inputs, avals)

@@ -1,4 +1,4 @@
-"""From nodes to steps: which kernel computes an op, with which attributes. An op without a rule here runs as a NumPy step."""
+"""From nodes to steps: which kernel computes an op, with which attributes. Without a rule an op is a NumPy step."""
 
 from __future__ import annotations
 

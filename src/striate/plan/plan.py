@@ -24,7 +24,7 @@ class Place(Enum):
 
 @dataclass(frozen=True)
 class Buffer:
-    """Memory for one array. `index` is its number in its place: an input's or output's position, an arena offset in bytes."""
+    """Memory for one array. `index`: its position among the inputs or outputs, or its offset in the arena in bytes."""
 
     shape: tuple[int, ...]
     dtype: str
