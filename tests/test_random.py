@@ -1,109 +1,95 @@
-"""Random numbers: Threefry's published vectors, places that don't depend on the shape, and the distributions'
-moments.
-"""
+"""`striate.random`: distributions, seeds, and the same draws eagerly and traced."""
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
 import numpy as np
 import pytest
 
-from striate.ir import Builder, building
-from striate.passes.precision import in_float64
-from striate.primitives import random
-from striate.primitives.interpret import run_graph
+from striate import engines, random
+from striate.ir import Aval
+from striate.trace import CompiledFunction, trace
+from striate.utils import set_random_seed
 
-KEY = random.key_of(1234)
-
-# Random123's known answers for threefry2x32 with 20 rounds: counter, key, result.
-VECTORS = [
-    ((0x00000000, 0x00000000), (0x00000000, 0x00000000), (0x6B200159, 0x99BA4EFE)),
-    ((0xFFFFFFFF, 0xFFFFFFFF), (0xFFFFFFFF, 0xFFFFFFFF), (0x1CB996FC, 0xBB002BE7)),
-    ((0x243F6A88, 0x85A308D3), (0x13198A2E, 0x03707344), (0xC4923A9C, 0x483DF7A0)),
-]
+N = 40_000
 
 
-@pytest.mark.parametrize(("counter", "key", "result"), VECTORS)
-def test_known_answers(counter: tuple[int, int], key: tuple[int, int], result: tuple[int, int]) -> None:
-    low, high = (np.array([c], np.uint32) for c in counter)
-    words = random.threefry(np.array(key, np.uint32), low, high)
-    assert tuple(int(w[0]) for w in words) == result
+def test_same_seed_same_numbers() -> None:
+    for draw in (
+        lambda s: random.normal((5,), seed=s), lambda s: random.uniform((5,), seed=s), lambda s: random.randint((5,), 0, 99, seed=s),
+        lambda s: random.gamma((5,), 2.0, seed=s), lambda s: random.categorical(np.zeros((2, 9), "f"), 5, seed=s),
+    ):  # fmt: skip
+        np.testing.assert_array_equal(draw(3), draw(3))
+        assert not np.array_equal(draw(3), draw(4))
 
 
-def test_the_first_words_are_those_of_the_counter_zero() -> None:
-    found = random.random_bits(np.zeros(2, np.uint32), shape=(2,))
-    assert found.tolist() == [0x6B200159, 0x99BA4EFE]
+@pytest.mark.parametrize(
+    ("sample", "mean", "std", "low", "high"),
+    [
+        (lambda: random.normal((N,), 1.0, 2.0, seed=1), 1, 2, -20, 20),
+        (lambda: random.uniform((N,), -1.0, 3.0, seed=1), 1, 4 / 12**0.5, -1, 3),
+        (lambda: random.truncated_normal((N,), 1.0, 2.0, seed=1), 1, 2 * 0.8796, -3, 5),
+        (lambda: random.randint((N,), -2, 5, seed=1), 1, 2, -2, 4),
+        (lambda: random.gamma((N,), 4.0, seed=1), 4, 2, 0, 60),
+        (lambda: random.beta((N,), 2.0, 2.0, seed=1), 0.5, 0.05**0.5, 0, 1),
+        (lambda: random.binomial((N,), 10, 0.3, seed=1), 3, 2.1**0.5, 0, 10),
+        (lambda: random.dropout(np.ones(N, "f"), 0.25, seed=1), 1, (1 / 3) ** 0.5, 0, 4 / 3 + 1e-6),
+    ],
+)
+def test_moments_and_bounds(sample: Any, mean: float, std: float, low: float, high: float) -> None:
+    x = sample()
+    assert x.shape == (N,)
+    assert x.min() >= low and x.max() <= high
+    assert abs(x.mean() - mean) < 5 * std / N**0.5
+    assert abs(x.std() / std - 1) < 0.03
 
 
-def test_an_elements_number_depends_on_its_place_alone() -> None:
-    whole = random.random_bits(KEY, shape=(101,))
-    np.testing.assert_array_equal(whole[:7], random.random_bits(KEY, shape=(7,)))
-    np.testing.assert_array_equal(whole[:100], random.random_bits(KEY, shape=(4, 25)).ravel())
-    assert random.random_bits(KEY, shape=(0, 3)).shape == (0, 3)
+def test_categorical_frequencies() -> None:
+    p = np.array([0.1, 0.6, 0.3])
+    drawn = random.categorical(np.log([p, p[::-1]]).astype("f"), N, seed=2)
+    assert drawn.dtype == np.int32 and drawn.shape == (2, N)
+    np.testing.assert_allclose(np.bincount(drawn[0], minlength=3) / N, p, atol=0.015)
+    np.testing.assert_allclose(np.bincount(drawn[1], minlength=3) / N, p[::-1], atol=0.015)
 
 
-def test_keys_apart_give_numbers_apart() -> None:
-    keys = [KEY, random.fold_in(KEY, 0), random.fold_in(KEY, 1), *random.split(KEY, 5)]
-    drawn = {tuple(random.random_bits(k, shape=(2,)).tolist()) for k in keys}
-    assert len(drawn) == len(keys) and len({tuple(k.tolist()) for k in keys}) == len(keys)
+def test_shuffle_is_a_permutation() -> None:
+    x = np.arange(50).reshape(10, 5)
+    made = random.shuffle(x, axis=0, seed=3)
+    assert not np.array_equal(made, x)
+    np.testing.assert_array_equal(np.sort(made[:, 0]), x[:, 0])
+    np.testing.assert_array_equal(made - made[:, :1], x - x[:, :1])
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_uniform(dtype: str) -> None:
-    x = random.uniform(KEY, (40000,), dtype)
-    assert x.dtype == dtype and x.min() >= 0 and x.max() < 1
-    x = x.astype(np.float64)
-    assert abs(x.mean() - 0.5) < 0.006 and abs(x.var() - 1 / 12) < 0.002
-    counts = np.histogram(x, 20, (0, 1))[0]
-    assert ((counts - 2000) ** 2 / 2000).sum() < 43.8  # chi square, 19 degrees of freedom, 0.1 %
-    assert abs(np.corrcoef(x[:-1], x[1:])[0, 1]) < 0.02
+def test_generator_moves_on_also_in_compiled_functions() -> None:
+    eager, compiled = random.SeedGenerator(7), random.SeedGenerator(7)
+    step = CompiledFunction(trace(lambda x: x + random.normal((3,), seed=compiled), [Aval((3,), "float32")]), engines.current())
+    zero = np.zeros(3, np.float32)
+    for _ in range(3):
+        np.testing.assert_allclose(step([zero]), random.normal((3,), seed=eager), rtol=1e-6)
+    np.testing.assert_array_equal(compiled.state.numpy(), [7, 3])
 
 
-def _normal_cdf(x: float) -> float:
-    return 0.5 * (1 + math.erf(x / math.sqrt(2)))
+def test_global_seed() -> None:
+    set_random_seed(5)
+    first = random.normal((4,)), random.normal((4,)), np.random.rand()
+    set_random_seed(5)
+    again = random.normal((4,)), random.normal((4,)), np.random.rand()
+    for a, b in zip(first, again, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(first[0], first[1])
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_normal(dtype: str) -> None:
-    x = random.normal(KEY, (40000,), dtype)
-    assert x.dtype == dtype and np.isfinite(x).all()
-    x = np.sort(x.astype(np.float64))
-    ranks = np.array([_normal_cdf(v) for v in x])
-    assert np.abs(ranks - np.arange(1, 40001) / 40000).max() < 1.95 / 200  # Kolmogorov-Smirnov, 0.1 %
-
-
-def test_truncated_normal() -> None:
-    x = np.sort(random.truncated_normal(KEY, (40000,)).astype(np.float64))
-    assert x[0] >= -2 and x[-1] <= 2
-    low = _normal_cdf(-2)
-    ranks = np.array([(_normal_cdf(v) - low) / (1 - 2 * low) for v in x])
-    assert np.abs(ranks - np.arange(1, 40001) / 40000).max() < 1.95 / 200
-
-
-def test_randint() -> None:
-    x = random.randint(KEY, (30000,), -2, 4)
-    assert x.dtype == np.int32
-    counts = np.bincount(x + 2, minlength=6)
-    assert len(counts) == 6 and ((counts - 5000) ** 2 / 5000).sum() < 20.5
-    wide = random.randint(KEY, (1000,), -(2**62), 2**62, "int64")
-    assert wide.min() < -(2**60) and wide.max() > 2**60
-    with pytest.raises(ValueError, match="empty"):
-        random.randint(KEY, (3,), 4, 4)
-
-
-def test_permutation() -> None:
-    x = random.permutation(KEY, 500)
-    assert sorted(x.tolist()) == list(range(500)) and x.tolist() != list(range(500))
-    assert random.permutation(random.fold_in(KEY, 1), 500).tolist() != x.tolist()
-
-
-def test_float64_draws_the_same_numbers() -> None:
-    """The oracle's arithmetic changes the precision, never the draw."""
-    builder = Builder()
-    key = builder.input((2,), "uint32")
-    with building(builder):
-        graph = builder.graph([random.uniform(key, (50,)), random.normal(key, (50,))])
-    exact, rough = run_graph(in_float64(graph), [KEY]), run_graph(graph, [KEY])
-    np.testing.assert_array_equal(exact[0], rough[0])
-    np.testing.assert_allclose(exact[1], rough[1], rtol=2e-6)
+def test_wrong_use() -> None:
+    with pytest.raises(ValueError, match="integer"):
+        random.SeedGenerator(seed="a")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="Unrecognized"):
+        random.SeedGenerator(seed=1, foo=2)
+    with pytest.raises(ValueError, match="seed"):
+        random.normal((2,), seed="x")
+    with pytest.raises(ValueError, match="floating"):
+        random.normal((2,), dtype="int32")
+    with pytest.raises(ValueError, match="integer `dtype`"):
+        random.randint((2,), 0, 3, dtype="float32")
+    with pytest.raises(ValueError, match="2-D"):
+        random.categorical(np.zeros(3), 2)

@@ -66,7 +66,8 @@ class Identity(Initializer):
         return (self.gain * np.eye(*shape)).astype(dtypes.as_numpy(dtype))
 
     def get_config(self) -> dict[str, Any]:
-        return {"gain": self.gain}
+        # Keras's own has no gain in its config: only what differs from the default is written
+        return {} if self.gain == 1 else {"gain": self.gain}
 
 
 # Coefficients of the cosine sums a0 - a1 cos(2 pi n / N) + a2 cos(4 pi n / N) - ...; an array is a window by itself.

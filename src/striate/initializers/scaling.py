@@ -13,31 +13,19 @@ from striate.initializers.random import RandomInitializer
 TRUNCATED_STD = 0.87962566103423978
 
 
-def _axes(axes: Any, rank: int, default: tuple[int, ...]) -> tuple[int, ...]:
-    if axes is None:
-        return default
-    listed = axes if isinstance(axes, list | tuple) else (axes,)
-    return tuple(a % rank for a in listed)
-
-
 def compute_fans(shape: Any, input_axes: Any = None, output_axes: Any = None) -> tuple[int, int]:
     """How many inputs an output has and how many outputs an input, for weights of `shape`.
 
     By default the last axis but one counts inputs, the last one outputs, and all axes before them (a convolution's window)
-    count for both.
+    count for both. With `input_axes` and `output_axes` both given, just these axes count.
     """
     shape = tuple(shape)
-    rank = len(shape)
-    if rank < 2:
-        n = int(math.prod(shape))
-        return n, n
-    inputs = _axes(input_axes, rank, (rank - 2,))
-    outputs = _axes(output_axes, rank, (rank - 1,))
-    window = math.prod(n for i, n in enumerate(shape) if i not in (*inputs, *outputs))
-    return (
-        int(math.prod(shape[i] for i in inputs) * window),
-        int(math.prod(shape[i] for i in outputs) * window),
-    )
+    if input_axes is not None and output_axes is not None:
+        return math.prod(shape[a] for a in input_axes), math.prod(shape[a] for a in output_axes)
+    if len(shape) < 2:
+        return math.prod(shape), math.prod(shape)
+    window = math.prod(shape[:-2])
+    return int(shape[-2] * window), int(shape[-1] * window)
 
 
 @export("keras.initializers.VarianceScaling", "keras.initializers.variance_scaling")
