@@ -19,14 +19,15 @@ from striate.trace.operators import OPS
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def op(*families: str, names: tuple[str, ...] = ()) -> Callable[[F], F]:
+def op(*families: str, names: tuple[str, ...] = (), spec: Callable[..., Any] | None = None) -> Callable[[F], F]:
     """Publishes a function as `keras.ops.<name>`, and as `keras.ops.<family>.<name>` for each family (such as "numpy", "nn").
 
-    `names` are further names. With a KerasTensor among its arguments the function becomes a node of the layer graph.
+    `names` are further names. With a KerasTensor among its arguments the function becomes a node of the layer graph; `spec`,
+    called with the same arguments, gives its symbolic result where tracing cannot tell (None from it: tracing can).
     """
 
     def decorate(fn: F) -> F:
-        wrapper = symbolic(fn)
+        wrapper = symbolic(fn, spec)
         for name in (fn.__name__, *names):
             OPS[name] = wrapper
             paths = [f"keras.ops.{name}", *(f"keras.ops.{family}.{name}" for family in families)]
@@ -36,13 +37,26 @@ def op(*families: str, names: tuple[str, ...] = ()) -> Callable[[F], F]:
     return decorate
 
 
-def symbolic(fn: F) -> F:
+class _SpecifiedOperation(FunctionOperation):
+    """A call of a function that knows its symbolic result."""
+
+    def __init__(self, fn: Callable[..., Any], spec: Callable[..., Any]) -> None:
+        super().__init__(fn)
+        self.spec = spec
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        known = self.spec(*args, **kwargs)
+        return super().compute_output_spec(*args, **kwargs) if known is None else known
+
+
+def symbolic(fn: F, spec: Callable[..., Any] | None = None) -> F:
     """`fn`, which with a KerasTensor among its arguments becomes a node of the layer graph."""
 
     @functools.wraps(fn)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         if any_symbolic(args, kwargs):
-            return FunctionOperation(fn).symbolic_call(*args, **kwargs)
+            operation = FunctionOperation(fn) if spec is None else _SpecifiedOperation(fn, spec)
+            return operation.symbolic_call(*args, **kwargs)
         return fn(*args, **kwargs)
 
     return wrapper  # type: ignore[return-value]

@@ -39,7 +39,7 @@ def array(x: Any, dtype: Any = None) -> Any:
     return np.array(made) if isinstance(made, np.ndarray) else made
 
 
-@op("core")
+@export("keras.ops.convert_to_numpy", "keras.ops.core.convert_to_numpy")
 def convert_to_numpy(x: Any) -> np.ndarray:
     """`x` as a NumPy array, which may be written to; ValueError for a symbolic tensor."""
     if isinstance(x, KerasTensor):

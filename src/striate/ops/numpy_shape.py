@@ -11,9 +11,17 @@ import numpy as np
 from striate.core import dtypes
 from striate.ops.base import axes_of, cast_to, common_dtype, convert, op, sizes
 from striate.primitives import structural as prim
+from striate.trace import KerasTensor
 
 
-@op("numpy")
+def _reshaped(x: Any, newshape: Any) -> KerasTensor | None:
+    """The symbolic result where a size is unknown: the new shape, None in the place of -1."""
+    if not isinstance(x, KerasTensor) or None not in x.shape:
+        return None
+    return KerasTensor(tuple(None if n == -1 else n for n in sizes(newshape, "newshape")), x.dtype)
+
+
+@op("numpy", spec=_reshaped)
 def reshape(x: Any, newshape: Any) -> Any:
     """`x` with the same elements in the same order and another shape.
 
