@@ -47,6 +47,13 @@ inline Vec vtanh_shrink(Vec x) {
     return select(vabs(x) < 0.4f, -p * z * x, x - vtanh(x));
 }
 
+// x tanh(softplus(x)), with tanh(log(1 + e)) = n / (n + 2) for n = e (e + 2); from x = 20 on that is 1.
+inline Vec mish(Vec x) {
+    const Vec e = vexp(below(x, splat(20.0f)));
+    const Vec n = e * (e + 2.0f);
+    return x * (n / (n + 2.0f));
+}
+
 // (x + sqrt(x^2 + b)) / 2, without the cancellation of its own form below zero.
 inline Vec squareplus(Vec x, float b) {
     const Vec root = vsqrt(x * x + b);
@@ -78,7 +85,7 @@ inline Vec activated(Vec x, const Activation& a) {
     if constexpr (Id == k_hard_sigmoid) return below(above(x / 6.0f + 0.5f, Vec{}), splat(1.0f));
     if constexpr (Id == k_hard_silu) return x * below(above(x / 6.0f + 0.5f, Vec{}), splat(1.0f));
     if constexpr (Id == k_hard_tanh) return below(above(x, splat(-1.0f)), splat(1.0f));
-    if constexpr (Id == k_mish) return x * vtanh(vsoftplus(x));
+    if constexpr (Id == k_mish) return mish(x);
     if constexpr (Id == k_log_sigmoid) return -vsoftplus(-x);
     if constexpr (Id == k_exp) return vexp(x);
     if constexpr (Id == k_relu_general) return below(select(x > a.p2, x, a.p1 * (x - a.p2)), splat(a.p0));

@@ -1,5 +1,5 @@
-// Gradients of pooling. Windows may overlap, so one thread has all pixels of an image for its block of channels, in a
-// fixed order.
+// Gradients of pooling. Where windows overlap, one thread has all pixels of an image for its block of channels, in a
+// fixed order; where they don't, rows of windows are independent.
 #include "core/math.h"
 #include "core/thread_pool.h"
 #include "kernels/pool/window.h"
@@ -44,25 +44,70 @@ void each_output(const Window& w, F&& f) {
             for (int64_t c = 0; c < w.out[2]; ++c, offset += w.c) f(Cells(w, a, b, c), offset);
 }
 
+bool overlap(const Window& w) {
+    for (int i = 0; i < 3; ++i)
+        if (w.out[i] > 1 && (w.size[i] - 1) * w.dilation[i] + 1 > w.stride[i]) return true;
+    return false;
+}
+
+// Zero for each pixel's first `lanes` channels.
 void clear(float* x, const Window& w, int lanes) {
     for (int64_t i = 0; i < w.in_pixels(); ++i) store_some(x + i * w.c, Vec{}, lanes);
 }
 
+void clear_all(const Step& s) {
+    const int64_t n = s.out[0].size(), piece = 1 << 16;
+    parallel_for(*s.pool, (n + piece - 1) / piece, n >= 2 * piece, [&](int64_t i, int) {
+        float* p = s.out[0].f32() + i * piece;
+        std::fill(p, p + std::min(piece, n - i * piece), 0.0f);
+    });
+}
+
+// How a cell gets its part of a gradient: it is the only one, or it is added to what is there.
+struct Put {
+    void operator()(float* to, Vec part, int lanes) const { store_some(to, part, lanes); }
+};
+struct Add {
+    void operator()(float* to, Vec part, int lanes) const { store_some(to, load_some(to, lanes) + part, lanes); }
+};
+
+// One row of windows of one image, all channels.
+template <class F>
+void spread_row(const Window& w, int64_t row, F&& f) {
+    const int64_t rows = w.out[0] * w.out[1], image = row / rows, r = row % rows;
+    const int64_t in = image * w.in_pixels() * w.c, out = (image * rows + r) * w.out[2] * w.c;
+    for (int64_t o = 0; o < w.out[2]; ++o) {
+        const Cells cells(w, r / w.out[1], r % w.out[1], o);
+        for (int64_t c = 0; c < w.c; c += kLanes)
+            f(cells, in + c, out + o * w.c + c, static_cast<int>(std::min<int64_t>(kLanes, w.c - c)), Put{});
+    }
+}
+
+// Calls f(cells, where the image's channels begin, where the window's output lies, lanes, put or add) for all windows.
+template <class F>
+void spread(const Step& s, const Window& w, F&& f) {
+    if (!overlap(w)) {
+        clear_all(s);
+        const int64_t rows = w.n * w.out[0] * w.out[1];
+        const bool parallel = rows * w.out[2] * w.c * w.cells() >= kParallel;
+        parallel_for(*s.pool, rows, parallel, [&](int64_t row, int) { spread_row(w, row, f); });
+        return;
+    }
+    each_channel(s, w, [&](int64_t image, int64_t c, int lanes) {
+        const int64_t in = image * w.in_pixels() * w.c + c, out = image * w.out_pixels() * w.c + c;
+        clear(s.out[0].f32() + in, w, lanes);
+        each_output(w, [&](const Cells& cells, int64_t at) { f(cells, in, out + at, lanes, Add{}); });
+    });
+}
+
 void max_pool_grad(const Step& s) {
     const Window w = read_window(s, s.in[0], s.in[1]);
-    const int64_t unpooled = w.in_pixels() * w.c, pooled = w.out_pixels() * w.c;
-    each_channel(s, w, [&](int64_t image, int64_t c, int lanes) {
-        const float* x = s.in[0].f32() + image * unpooled + c;
-        const float* g = s.in[1].f32() + image * pooled + c;
-        float* dx = s.out[0].f32() + image * unpooled + c;
-        clear(dx, w, lanes);
-        each_output(w, [&](const Cells& cells, int64_t at) {
-            const IVec index = winners(cells, x, lanes);
-            const Vec gradient = load_some(g + at, lanes);
-            cells.each([&](int64_t offset, int64_t number) {
-                const Vec part = select(index == static_cast<int>(number), gradient, Vec{});
-                store_some(dx + offset, load_some(dx + offset, lanes) + part, lanes);
-            });
+    spread(s, w, [&](const Cells& cells, int64_t in, int64_t out, int lanes, auto give) {
+        const IVec index = winners(cells, s.in[0].f32() + in, lanes);
+        const Vec gradient = load_some(s.in[1].f32() + out, lanes);
+        float* dx = s.out[0].f32() + in;
+        cells.each([&](int64_t offset, int64_t number) {
+            give(dx + offset, select(index == static_cast<int>(number), gradient, Vec{}), lanes);
         });
     });
 }
@@ -87,18 +132,10 @@ void max_pool_gather(const Step& s) {
 
 void avg_pool_grad(const Step& s) {
     const Window w = read_window(s, s.out[0], s.in[0]);
-    const int64_t unpooled = w.in_pixels() * w.c, pooled = w.out_pixels() * w.c;
-    each_channel(s, w, [&](int64_t image, int64_t c, int lanes) {
-        const float* g = s.in[0].f32() + image * pooled + c;
-        float* dx = s.out[0].f32() + image * unpooled + c;
-        clear(dx, w, lanes);
-        each_output(w, [&](const Cells& cells, int64_t at) {
-            const int64_t count = std::max<int64_t>(w.count_pad ? w.cells() : cells.count(), 1);
-            const Vec share = load_some(g + at, lanes) / static_cast<float>(count);
-            cells.each([&](int64_t offset, int64_t) {
-                store_some(dx + offset, load_some(dx + offset, lanes) + share, lanes);
-            });
-        });
+    spread(s, w, [&](const Cells& cells, int64_t in, int64_t out, int lanes, auto give) {
+        const int64_t count = std::max<int64_t>(w.count_pad ? w.cells() : cells.count(), 1);
+        const Vec share = load_some(s.in[0].f32() + out, lanes) / static_cast<float>(count);
+        cells.each([&](int64_t offset, int64_t) { give(s.out[0].f32() + in + offset, share, lanes); });
     });
 }
 
