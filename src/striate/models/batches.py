@@ -58,8 +58,6 @@ class Batches:
 
 def arrays_of(x: Any) -> Any:
     """`x` with its leaves as arrays, or None if it is an iterable of batches; ValueError for anything else."""
-    if isinstance(x, np.ndarray):
-        return x
     if _is_array(x):
         return _array(x)
     if isinstance(x, list | tuple | dict):
@@ -88,7 +86,7 @@ def _is_array(x: Any) -> bool:
 
 
 def _array(x: Any) -> np.ndarray:
-    array = np.asarray(x)
+    array = x if isinstance(x, np.ndarray) else np.asarray(x)
     if array.dtype.kind not in "biufc":
         raise ValueError(f"expected an array of numbers, got one of dtype {array.dtype}. Convert it to numbers first.")
     return array

@@ -49,6 +49,10 @@ class Function(Operation):
         """The operations of the graph, from the inputs on."""
         return list(self._operations)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy takes over: all but the compiled plans."""
+        return {**self.__dict__, "_quick": {}, "_predictor": None}
+
     def run_graph(self, values: list[Any], call: Any = None) -> Any:
         """Computes the outputs' nest for `values`, one per input, operation by operation.
 
@@ -120,7 +124,7 @@ class Function(Operation):
 
 def check_shape(shape: tuple[Any, ...], wanted: KerasTensor, name: str) -> None:
     """ValueError unless an input of `shape` fits the symbolic one."""
-    known = zip(shape, wanted.shape, strict=False)
+    known = zip(shape[1:], wanted.shape[1:], strict=False)  # any number of samples, as Keras has it
     if len(shape) == len(wanted.shape) and all(w is None or n is None or w == n for n, w in known):
         return
     if len(shape) == len(wanted.shape) - 1:

@@ -26,7 +26,7 @@ from striate.trace.compiled import CompiledFunction
 from striate.trace.operators import OPS
 
 
-@export("keras.models.Functional")
+@export("keras.src.models.functional.Functional", "keras.models.Functional")
 class Functional(Function, Model):
     """A model made of the layers between symbolic inputs and outputs.
 
@@ -38,7 +38,7 @@ class Functional(Function, Model):
         name: by default numbered automatically.
     """
 
-    _UNTRACKED = Model._UNTRACKED | {"_operations", "_nodes", "_inputs", "_outputs"}
+    _UNTRACKED = Model._UNTRACKED | {"_operations", "_nodes", "_node_depths", "_inputs", "_outputs", "_quick", "output_names"}
 
     def __init__(self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any) -> None:
         trainable = kwargs.pop("trainable", None)

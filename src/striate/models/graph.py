@@ -10,12 +10,12 @@ from striate.trace import KerasTensor, Node, Operation
 
 
 class LayerGraph(NamedTuple):
-    """Nodes by decreasing depth (distance from the outputs), operations in the same order, the nodes' depths by
-    `id`."""
+    """Nodes by decreasing depth (distance from the outputs), operations in the same order, the depth of each
+    node."""
 
     nodes: list[Node]
     operations: list[Operation]
-    node_depths: dict[int, int]
+    node_depths: list[int]
 
 
 def map_graph(inputs: Sequence[KerasTensor], outputs: Sequence[KerasTensor]) -> LayerGraph:
@@ -34,7 +34,7 @@ def map_graph(inputs: Sequence[KerasTensor], outputs: Sequence[KerasTensor]) -> 
     operations = sorted(order.values(), key=lambda item: (-op_depth[id(item[1])], item[0]))
     listed = [operation for _, operation in operations]
     _check_names(listed)
-    return LayerGraph(nodes, listed, dict(node_depth))
+    return LayerGraph(nodes, listed, [node_depth[id(n)] for n in nodes])
 
 
 def calls_between(inputs: Sequence[KerasTensor], outputs: Sequence[KerasTensor]) -> list[Node]:

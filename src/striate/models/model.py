@@ -50,6 +50,10 @@ class Model(Layer):
             "Model(inputs=..., outputs=...)."
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy takes over: all but the compiled plans."""
+        return {**self.__dict__, "_predictor": None}
+
     @property
     def layers(self) -> list[Layer]:
         """The layers directly below the model: of a functional one from the inputs on, of a sequential one in a row

@@ -51,11 +51,7 @@ def listed(model: Any) -> tuple[list[Any], list[Any] | None]:
     if not hasattr(model, "_nested_inputs"):
         return model.layers, None
     nodes = model._nodes
-    by_depth: dict[int, int] = {}
-    for node in nodes:
-        depth = model._node_depths[id(node)]
-        by_depth[depth] = by_depth.get(depth, 0) + 1
-    branched = any(n > 1 for n in by_depth.values()) or any(len(n.input_tensors) > 1 for n in nodes)
+    branched = len(set(model._node_depths)) < len(nodes) or any(len(n.input_tensors) > 1 for n in nodes)
     own = {id(n) for n in nodes}
     shared = any(sum(id(n) in own for n in op._inbound_nodes) > 1 for op in model.operations)
     return model.operations, nodes if branched or shared else None

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from striate import engines
-from striate.core import tree
+from striate.core import dtypes, tree
 from striate.ir import Aval
 from striate.trace.tracing import Traced, trace
 
@@ -38,10 +38,15 @@ class CompiledFunction:
 
 
 class Cache:
-    """The compiled signatures of one function, the longest unused ones dropped first."""
+    """The compiled signatures of one function, the longest unused ones dropped first.
 
-    def __init__(self, limit: int = 32) -> None:
-        self.limit = limit
+    Args:
+        limit: how many there may be.
+        budget: how many bytes they may keep; one is always kept.
+    """
+
+    def __init__(self, limit: int = 32, budget: int = 1 << 30) -> None:
+        self.limit, self.budget = limit, budget
         self._entries: OrderedDict[Any, CompiledFunction] = OrderedDict()
         self._lock = threading.RLock()
 
@@ -52,12 +57,24 @@ class Cache:
         with self._lock:
             found = self._entries.get(full)
             if found is None:
-                traced = trace(fn, [Aval(a.shape, str(a.dtype)) for a in arrays])
+                traced = trace(fn, [Aval(a.shape, dtypes.name_of(a.dtype)) for a in arrays])
                 found = self._entries[full] = CompiledFunction(traced, engine)
-                while len(self._entries) > self.limit:
-                    self._entries.popitem(last=False)
+                self._trim()
             self._entries.move_to_end(full)
         return found
+
+    def _trim(self) -> None:
+        while len(self._entries) > self.limit or (len(self._entries) > 1 and self.nbytes > self.budget):
+            self._entries.popitem(last=False)
+
+    @property
+    def nbytes(self) -> int:
+        """What the plans keep allocated between calls: constants and prepared weights."""
+        return sum(getattr(e.executable, "nbytes", 0) for e in self._entries.values())
+
+    def __reduce__(self) -> Any:
+        """A copy starts empty."""
+        return Cache, (self.limit, self.budget)
 
     def clear(self) -> None:
         """Drops everything: what the traces depended on has changed."""
