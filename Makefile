@@ -39,7 +39,7 @@ lint: ## ruff, mypy, the layers of imports, clang-format; needs no compiler
 	@$(RUN) ruff check --quiet $(PYTHON_CODE)
 	@$(RUN) ruff format --check --quiet $(PYTHON_CODE) || { echo "Not in format: run 'make format'."; exit 1; }
 	@$(RUN) mypy --no-error-summary
-	@PYTHONPATH=src .venv/bin/lint-imports --no-timings > build/imports.log || { cat build/imports.log; exit 1; }
+	@PYTHONPATH=src .venv/bin/lint-imports > build/imports.log || { cat build/imports.log; exit 1; }
 	@$(NATIVE_CODE) | xargs -0 .venv/bin/clang-format --dry-run --Werror
 
 format: ## put Python and C++ into the house style
