@@ -14,7 +14,9 @@ import pytest
 from kernel_runner import each_level
 from striate import kernels
 from striate.core import config
+from striate.kernels import conv
 from striate.kernels.attributes import elementwise, reduce
+from striate.kernels.conv import ConvSpec
 
 ADD = elementwise(2, [("add", (0, 1), ())])
 DOUBLE = elementwise(1, [("add", (0, 0), ())])
@@ -87,6 +89,48 @@ def test_unknown_kernel():
 def test_steps_that_can_not_run_are_refused_when_the_program_is_made(step):
     with pytest.raises(ValueError):
         kernels.Program([step], 3)
+
+
+CONV = ConvSpec((1, 5, 5, 3), (3, 3, 3, 8), (1, 1), ((0, 0), (0, 0)), (1, 1), 1, (1, 3, 3, 8))
+PACKED = conv.packed_shape("direct", CONV)[0]
+
+
+def conv_step(x=(1, 5, 5, 3), w=(PACKED,), y=(1, 3, 3, 8), ints=(), bias=None):
+    inputs = [operand(0, *x), operand(1, *w), *([] if bias is None else [operand(2, *bias)])]
+    return "conv_direct", inputs, [operand(3, *y)], ints or conv.encode("direct", CONV, 0, bias is not None), ()
+
+
+def test_a_convolution_that_fits():
+    kernels.Program([conv_step(bias=(8,))], 4)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "problem"),
+    [
+        ({"w": (PACKED - 1,)}, "packed kernel"),
+        ({"x": (1, 5, 5, 4)}, "packed kernel"),
+        ({"x": (2, 5, 5, 3)}, "batch"),
+        ({"x": (5, 3)}, "batch, one to three sizes"),
+        ({"ints": (1, 2, 3)}, "18 ints"),
+        ({"bias": (7,)}, "bias"),
+        ({"ints": conv.encode("direct", CONV, 0, True)}, "two inputs"),
+        ({"ints": conv.encode("direct", CONV, 9999)}, "activation"),
+        ({"ints": (0, *conv.encode("direct", CONV)[1:])}, "strides"),
+        ({"ints": (*conv.encode("direct", CONV)[:15], 2, 0, 0)}, "groups"),
+    ],
+)
+def test_a_convolution_that_does_not_fit(wrong, problem):
+    with pytest.raises(ValueError, match=f"conv_direct.*{problem}"):
+        kernels.Program([conv_step(**wrong)], 4)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "y"),
+    [((2, 3), (4, 5), (2, 5)), ((2, 3), (3, 5), (2, 4)), ((2, 2, 3), (3, 3, 5), (2, 2, 5)), ((3,), (3, 5), (5,))],
+)
+def test_a_product_that_does_not_fit(a, b, y):
+    with pytest.raises(ValueError, match="matmul"):
+        kernels.Program([("matmul", [operand(0, *a), operand(1, *b)], [operand(2, *y)], (0, 0, 0, 0), ())], 3)
 
 
 def test_addresses_that_do_not_fit():

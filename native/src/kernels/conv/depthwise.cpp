@@ -1,6 +1,7 @@
 // Depthwise convolutions and those with small groups, forward and input gradient.
 #include "kernels/conv/depthwise.h"
 
+#include "kernels/conv/check.h"
 #include "kernels/conv/finish.h"
 
 namespace striate {
@@ -65,11 +66,25 @@ void pack_weights(const Step& s) {
     }
 }
 
+template <bool Forward>
+const char* check(const Step& s) {
+    if (const char* problem = check_conv(s, Forward, kChannelBlock, false)) return problem;
+    const Conv c = Forward ? read_conv(s, s.in[0], s.out[0]) : read_conv(s, s.out[0], s.in[0]);
+    const int64_t n = c.group_in();
+    const bool small = n == c.group_out() && (n == 2 || n == 4 || n == 8);
+    return n <= 1 || small ? nullptr : "groups must have one input channel, or 2, 4 or 8 channels in and out";
+}
+
+template <bool Forward>
+const char* check_packing(const Step& s) {
+    return check_pack(s, Forward, kChannelBlock, false);
+}
+
 constexpr Kernel kKernels[] = {
-    {"conv_depthwise_pack", &pack_weights<true>, nullptr},
-    {"conv_depthwise", &conv_depthwise, nullptr},
-    {"conv_depthwise_input_grad_pack", &pack_weights<false>, nullptr},
-    {"conv_depthwise_input_grad", &conv_depthwise_input_grad, nullptr},
+    {"conv_depthwise_pack", &pack_weights<true>, nullptr, &check_packing<true>},
+    {"conv_depthwise", &conv_depthwise, nullptr, &check<true>},
+    {"conv_depthwise_input_grad_pack", &pack_weights<false>, nullptr, &check_packing<false>},
+    {"conv_depthwise_input_grad", &conv_depthwise_input_grad, nullptr, &check<false>},
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include "core/kernel.h"
 #include "core/thread_pool.h"
+#include "kernels/conv/check.h"
 #include "kernels/conv/geometry.h"
 #include "kernels/gemm/tile.h"
 
@@ -126,8 +127,13 @@ std::size_t conv_depthwise_kernel_grad_scratch(const Step& s, int) {
     return sizeof(float) * static_cast<std::size_t>(cut.segments * c.taps() * cut.row());
 }
 
+const char* check(const Step& s) {
+    if (const char* problem = check_kernel_grad(s)) return problem;
+    return read_conv(s, s.in[0], s.in[1]).group_in() <= 1 ? nullptr : "every group must have one input channel";
+}
+
 constexpr Kernel kKernels[] = {
-    {"conv_depthwise_kernel_grad", &conv_depthwise_kernel_grad, &conv_depthwise_kernel_grad_scratch}};
+    {"conv_depthwise_kernel_grad", &conv_depthwise_kernel_grad, &conv_depthwise_kernel_grad_scratch, &check}};
 
 }  // namespace
 

@@ -1,4 +1,5 @@
 // The direct convolution and its input gradient (the transposed convolution): one gathered matrix product.
+#include "kernels/conv/check.h"
 #include "kernels/conv/finish.h"
 #include "kernels/conv/gather.h"
 #include "kernels/gemm/pack.h"
@@ -109,11 +110,21 @@ void pack_weights(const Step& s) {
     });
 }
 
+template <bool Forward>
+const char* check(const Step& s) {
+    return check_conv(s, Forward, kPanel, true);
+}
+
+template <bool Forward>
+const char* check_packing(const Step& s) {
+    return check_pack(s, Forward, kPanel, true);
+}
+
 constexpr Kernel kKernels[] = {
-    {"conv_pack", &pack_weights<true>, nullptr},
-    {"conv_direct", &conv_direct, &conv_direct_scratch},
-    {"conv_input_grad_pack", &pack_weights<false>, nullptr},
-    {"conv_input_grad", &conv_input_grad, &conv_input_grad_scratch},
+    {"conv_pack", &pack_weights<true>, nullptr, &check_packing<true>},
+    {"conv_direct", &conv_direct, &conv_direct_scratch, &check<true>},
+    {"conv_input_grad_pack", &pack_weights<false>, nullptr, &check_packing<false>},
+    {"conv_input_grad", &conv_input_grad, &conv_input_grad_scratch, &check<false>},
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 // by part; parts are added in order, and segments of parts (cut from the shape alone) in order at the end.
 #include "core/kernel.h"
 #include "core/thread_pool.h"
+#include "kernels/conv/check.h"
 #include "kernels/conv/geometry.h"
 #include "kernels/gemm/tile.h"
 
@@ -312,7 +313,7 @@ std::size_t conv_kernel_grad_scratch(const Step& s, int threads) {
     return cut.sum_bytes() + cut.thread_bytes() * threads;
 }
 
-constexpr Kernel kKernels[] = {{"conv_kernel_grad", &conv_kernel_grad, &conv_kernel_grad_scratch}};
+constexpr Kernel kKernels[] = {{"conv_kernel_grad", &conv_kernel_grad, &conv_kernel_grad_scratch, &check_kernel_grad}};
 
 }  // namespace
 

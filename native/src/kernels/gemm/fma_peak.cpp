@@ -43,7 +43,12 @@ void fma_peak(const Step& s) {
     });
 }
 
-constexpr Kernel kKernels[] = {{"fma_peak", &fma_peak, nullptr}};
+const char* check(const Step& s) {
+    const bool fits = s.n_out == 1 && s.n_ints == 2 && s.out[0].size() == 2 && s.out[0].dtype == DType::f32;
+    return fits ? nullptr : "expected two ints and an output of two float32 values";
+}
+
+constexpr Kernel kKernels[] = {{"fma_peak", &fma_peak, nullptr, &check}};
 
 }  // namespace
 

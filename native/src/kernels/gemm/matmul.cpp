@@ -1,4 +1,5 @@
 // Matrix products: batched with both operands given, and with a right operand packed once (Dense).
+#include "kernels/conv/check.h"
 #include "kernels/conv/finish.h"
 #include "kernels/conv/gather.h"
 #include "kernels/gemm/pack.h"
@@ -263,10 +264,47 @@ std::size_t matmul_packed_scratch(const Step& s, int threads) {
     return gather_scratch(packed_gather(s), threads).total;
 }
 
+int64_t batch_of(const Tensor& t) {
+    int64_t n = 1;
+    for (int i = 0; i < t.rank - 2; ++i) n *= t.shape[i];
+    return n;
+}
+
+const char* check_matmul(const Step& s) {
+    if (s.n_in < 2 || s.n_out != 1 || s.n_ints != 4 || !are_floats(s)) return "expected float32 arrays and 4 ints";
+    const Tensor &a = s.in[0], &b = s.in[1], &y = s.out[0];
+    if (a.rank < 2 || b.rank < 2 || y.rank < 2) return "expected at least two axes";
+    const bool ta = s.ints[0] != 0, tb = s.ints[1] != 0;
+    const int64_t m = a.shape[a.rank - (ta ? 1 : 2)], k = a.shape[a.rank - (ta ? 2 : 1)];
+    const int64_t kb = b.shape[b.rank - (tb ? 1 : 2)], n = b.shape[b.rank - (tb ? 2 : 1)], batch = batch_of(y);
+    if (k != kb || m != y.shape[y.rank - 2] || n != y.shape[y.rank - 1]) return "the shapes do not fit";
+    for (const int64_t given : {batch_of(a), batch_of(b)})
+        if (given != 1 && given != batch) return "the leading axes of an operand must be the output's, or 1";
+    return check_finish(s, s.ints + 2, n);
+}
+
+const char* check_matmul_pack(const Step& s) {
+    if (s.n_in != 1 || s.n_out != 1 || s.n_ints != 1 || !are_floats(s)) return "expected one float32 input and output";
+    const Tensor& b = s.in[0];
+    if (b.rank < 2 || batch_of(b) != 1) return "expected one matrix";
+    const int64_t last = b.shape[b.rank - 1], other = b.shape[b.rank - 2];
+    const int64_t k = s.ints[0] ? last : other, n = s.ints[0] ? other : last;
+    return s.out[0].size() == k * padded(n, kPanel) ? nullptr : "the output has another size than packed it must have";
+}
+
+const char* check_matmul_packed(const Step& s) {
+    if (s.n_in < 2 || s.n_out != 1 || s.n_ints != 4 || !are_floats(s)) return "expected float32 arrays and 4 ints";
+    const Tensor &a = s.in[0], &y = s.out[0];
+    if (a.rank < 1 || y.rank < 1 || rows(a) != rows(y)) return "input and output must have as many rows";
+    const int64_t k = a.shape[a.rank - 1], n = y.shape[y.rank - 1];
+    if (s.in[1].size() != k * padded(n, kPanel)) return "the packed matrix has another size than it must have";
+    return check_finish(s, s.ints + 2, n);
+}
+
 constexpr Kernel kKernels[] = {
-    {"matmul", &matmul, &matmul_scratch},
-    {"matmul_pack", &matmul_pack, nullptr},
-    {"matmul_packed", &matmul_packed, &matmul_packed_scratch},
+    {"matmul", &matmul, &matmul_scratch, &check_matmul},
+    {"matmul_pack", &matmul_pack, nullptr, &check_matmul_pack},
+    {"matmul_packed", &matmul_packed, &matmul_packed_scratch, &check_matmul_packed},
 };
 
 }  // namespace

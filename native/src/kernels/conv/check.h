@@ -1,0 +1,78 @@
+// What can be wrong with the operands and attributes of a convolution or product; said once, when a program is made.
+#pragma once
+#include <algorithm>
+
+#include "core/activation.h"
+#include "kernels/conv/geometry.h"
+
+namespace striate {
+namespace STRIATE_ISA_NS {
+
+constexpr int kConvInts = 18;
+
+inline int64_t padded(int64_t channels, int64_t block) { return (channels + block - 1) / block * block; }
+
+inline bool are_floats(const Step& s) {
+    const auto is_float = [](const Tensor& t) { return t.dtype == DType::f32; };
+    return std::all_of(s.in, s.in + s.n_in, is_float) && std::all_of(s.out, s.out + s.n_out, is_float);
+}
+
+// The bias and the residual behind the first two inputs, as `activation` and `flags` (two ints) ask for them.
+inline const char* check_finish(const Step& s, const int64_t* ints, int64_t channels) {
+    if (ints[0] < 0 || ints[0] >= kActivationCount) return "unknown activation";
+    if (ints[1] < 0 || ints[1] > (kHasBias | kHasResidual)) return "unknown flags";
+    const bool bias = ints[1] & kHasBias, residual = ints[1] & kHasResidual;
+    if (s.n_in != 2 + bias + residual) return "expected two inputs, and a bias and a residual where the flags say so";
+    if (bias && s.in[2].size() != channels) return "the bias must have one value for each output channel";
+    if (residual && s.in[2 + bias].size() != s.out[0].size()) return "the residual must have the shape of the output";
+    return nullptr;
+}
+
+// `x` and `y`: the forward convolution's input and output.
+inline const char* check_geometry(const Step& s, const Tensor& x, const Tensor& y) {
+    if (s.n_ints != kConvInts) return "expected the 18 ints of striate.kernels.conv.encode";
+    if (!are_floats(s)) return "all arrays must be float32";
+    if (x.rank < 3 || x.rank > kAxes + 2 || y.rank != x.rank) return "expected (batch, one to three sizes, channels)";
+    const Conv c = read_conv(s, x, y);
+    for (int i = 0; i < kAxes; ++i)
+        if (c.stride[i] < 1 || c.dilation[i] < 1 || c.kernel[i] < 0) return "strides and dilation start at 1";
+    if (x.shape[0] != y.shape[0]) return "input and output must have one batch size";
+    if (c.groups < 1 || c.cin % c.groups || c.cout % c.groups) return "the groups must divide the channels";
+    return nullptr;
+}
+
+// `block`: the channels that stand together in the packed operand; `forward` is false for the input gradient.
+inline const char* check_conv(const Step& s, bool forward, int64_t block, bool per_group) {
+    if (s.n_in < 2 || s.n_out != 1) return "expected at least two inputs and one output";
+    const Tensor &x = forward ? s.in[0] : s.out[0], &y = forward ? s.out[0] : s.in[0];
+    if (const char* problem = check_geometry(s, x, y)) return problem;
+    const Conv c = read_conv(s, x, y);
+    const int64_t inner = forward ? c.group_in() : c.group_out(), outer = forward ? c.group_out() : c.group_in();
+    const int64_t channels = per_group ? c.groups * padded(outer, block) : padded(c.groups * outer, block);
+    if (s.in[1].size() != c.taps() * inner * channels) return "the packed kernel has another size than it must have";
+    return check_finish(s, s.ints + kConvInts - 2, forward ? c.cout : c.cin);
+}
+
+inline const char* check_kernel_grad(const Step& s) {
+    if (s.n_in != 2 || s.n_out != 1) return "expected the input, the output's gradient, and one output";
+    if (const char* problem = check_geometry(s, s.in[0], s.in[1])) return problem;
+    const Conv c = read_conv(s, s.in[0], s.in[1]);
+    return s.out[0].size() == c.taps() * c.group_in() * c.cout ? nullptr : "the output must have the kernel's shape";
+}
+
+inline const char* check_pack(const Step& s, bool forward, int64_t block, bool per_group) {
+    if (s.n_in != 1 || s.n_out != 1 || !are_floats(s)) return "expected one float32 input and output";
+    const Tensor& w = s.in[0];
+    if (w.rank < 3 || s.n_ints != 1) return "expected a kernel (sizes, channels in, channels out) and the groups";
+    const int64_t groups = s.ints[0], cin = w.shape[w.rank - 2], cout = w.shape[w.rank - 1];
+    if (groups < 1 || cout % groups) return "the groups must divide the output channels";
+    int64_t taps = 1;
+    for (int i = 0; i < w.rank - 2; ++i) taps *= w.shape[i];
+    const int64_t inner = forward ? cin : cout / groups, outer = forward ? cout / groups : cin;
+    const int64_t channels = per_group ? groups * padded(outer, block) : padded(groups * outer, block);
+    return s.out[0].size() == taps * inner * channels ? nullptr
+                                                      : "the output has another size than packed it must have";
+}
+
+}  // namespace STRIATE_ISA_NS
+}  // namespace striate
