@@ -1,4 +1,6 @@
-"""Calls of `keras.ops` that are compared with real Keras: (name, arguments, keyword arguments), arrays made from a fixed seed."""
+"""Calls of `keras.ops` that are compared with real Keras: (name, arguments, keyword arguments), arrays made from a
+fixed seed.
+"""
 
 from __future__ import annotations
 
@@ -42,19 +44,98 @@ def case(name: str, *args: Any, **kwargs: Any) -> None:
     CASES.append((name, args, kwargs))
 
 
-# Elementwise, of floats, ints and bools --------------------------------------------------------------------------------------
-for name in (
-    "abs absolute negative sign square round trunc floor ceil sqrt exp expm1 exp2 sin cos tan arctan sinh cosh tanh arcsinh "
-    "isfinite isinf isnan isposinf isneginf signbit cbrt sinc fabs deg2rad rad2deg logical_not real imag conj angle isreal nan_to_num "
-    "relu relu6 sigmoid softplus silu swish log_sigmoid softsign elu celu selu gelu hard_sigmoid hard_silu hard_swish hard_tanh "
-    "hard_shrink soft_shrink tanh_shrink squareplus sparse_plus sparse_sigmoid leaky_relu erf erfc"
-).split():
+# Elementwise, of floats, ints and bools
+# --------------------------------------------------------------------------------------
+for name in [
+    "abs",
+    "absolute",
+    "negative",
+    "sign",
+    "square",
+    "round",
+    "trunc",
+    "floor",
+    "ceil",
+    "sqrt",
+    "exp",
+    "expm1",
+    "exp2",
+    "sin",
+    "cos",
+    "tan",
+    "arctan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "arcsinh",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "isposinf",
+    "isneginf",
+    "signbit",
+    "cbrt",
+    "sinc",
+    "fabs",
+    "deg2rad",
+    "rad2deg",
+    "logical_not",
+    "real",
+    "imag",
+    "conj",
+    "angle",
+    "isreal",
+    "nan_to_num",
+    "relu",
+    "relu6",
+    "sigmoid",
+    "softplus",
+    "silu",
+    "swish",
+    "log_sigmoid",
+    "softsign",
+    "elu",
+    "celu",
+    "selu",
+    "gelu",
+    "hard_sigmoid",
+    "hard_silu",
+    "hard_swish",
+    "hard_tanh",
+    "hard_shrink",
+    "soft_shrink",
+    "tanh_shrink",
+    "squareplus",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "leaky_relu",
+    "erf",
+    "erfc",
+]:
     case(name, np.abs(f(3, 4)) if name == "sqrt" else f(3, 4))
-for name in "abs sign square round trunc floor ceil exp sin sqrt negative isnan logical_not tanh cbrt fabs signbit".split():
+for name in [
+    "abs",
+    "sign",
+    "square",
+    "round",
+    "trunc",
+    "floor",
+    "ceil",
+    "exp",
+    "sin",
+    "sqrt",
+    "negative",
+    "isnan",
+    "logical_not",
+    "tanh",
+    "cbrt",
+    "fabs",
+    "signbit",
+]:
     case(name, i(5, low=0))
-for name in "abs exp floor trunc logical_not isfinite tanh sin square".split():
+for name in ["abs", "exp", "floor", "trunc", "logical_not", "isfinite", "tanh", "sin", "square"]:
     case(name, b(5))
-for name in "log log1p log2 log10 rsqrt reciprocal arcsin arccos arctanh erfinv i0".split():
+for name in ["log", "log1p", "log2", "log10", "rsqrt", "reciprocal", "arcsin", "arccos", "arctanh", "erfinv", "i0"]:
     case(name, p(3, 4))
 case("arccosh", p(4) + 1)
 case("round", f(6), 2)
@@ -67,17 +148,59 @@ case("nan_to_num", with_nan(6), 1.0)
 case("square", np.float16([1.5, 2]))
 case("exp", np.float16([1.5, 2]))
 
-for name in (
-    "add subtract multiply divide true_divide floor_divide mod maximum minimum arctan2 equal not_equal greater greater_equal less "
-    "less_equal logical_and logical_or logical_xor logaddexp logaddexp2 hypot heaviside fmax fmin fmod divide_no_nan isclose allclose"
-).split():
+for name in [
+    "add",
+    "subtract",
+    "multiply",
+    "divide",
+    "true_divide",
+    "floor_divide",
+    "mod",
+    "maximum",
+    "minimum",
+    "arctan2",
+    "equal",
+    "not_equal",
+    "greater",
+    "greater_equal",
+    "less",
+    "less_equal",
+    "logical_and",
+    "logical_or",
+    "logical_xor",
+    "logaddexp",
+    "logaddexp2",
+    "hypot",
+    "heaviside",
+    "fmax",
+    "fmin",
+    "fmod",
+    "divide_no_nan",
+    "isclose",
+    "allclose",
+]:
     case(name, f(3, 4), f(4))
     case(name, f(3, 1), 2)
-for name in "add subtract multiply divide floor_divide mod maximum minimum equal less logical_and power arctan2 divide_no_nan".split():
+for name in [
+    "add",
+    "subtract",
+    "multiply",
+    "divide",
+    "floor_divide",
+    "mod",
+    "maximum",
+    "minimum",
+    "equal",
+    "less",
+    "logical_and",
+    "power",
+    "arctan2",
+    "divide_no_nan",
+]:
     case(name, i(6), i(6, low=1))
     case(name, i(6), f(6) + 3.5)
     case(name, i(6), 2.5)
-for name in "add multiply maximum divide equal logical_or power floor_divide mod".split():
+for name in ["add", "multiply", "maximum", "divide", "equal", "logical_or", "power", "floor_divide", "mod"]:
     case(name, b(6), np.ones(6, bool))
 case("add", np.int8([1, 2]), np.uint8([3, 4]))
 case("multiply", np.float16([1, 2]), np.float32([3, 4]))
@@ -89,7 +212,7 @@ case("nextafter", f(4), f(4))
 case("gcd", i(5), i(5))
 case("lcm", i(5), i(5))
 case("ldexp", f(5), i(5))
-for name in "bitwise_and bitwise_or bitwise_xor".split():
+for name in ["bitwise_and", "bitwise_or", "bitwise_xor"]:
     case(name, i(5), i(5))
 case("bitwise_not", i(5))
 case("left_shift", i(5), i(5, low=0))
@@ -101,8 +224,30 @@ case("where", b(3, 4), f(3, 4), 0.0)
 case("where", b(3, 4), f(4), i(3, 1))
 case("select", [b(4), b(4)], [f(4), f(4)], 3.0)
 
-# Reductions -------------------------------------------------------------------------------------------------------------------
-for name in "sum mean var std max min amax amin prod ptp any all argmax argmin count_nonzero median nansum nanmean nanmax nanmin".split():
+# Reductions -------------------------------------------------------------------------------------------------------
+# ------------
+for name in [
+    "sum",
+    "mean",
+    "var",
+    "std",
+    "max",
+    "min",
+    "amax",
+    "amin",
+    "prod",
+    "ptp",
+    "any",
+    "all",
+    "argmax",
+    "argmin",
+    "count_nonzero",
+    "median",
+    "nansum",
+    "nanmean",
+    "nanmax",
+    "nanmin",
+]:
     case(name, f(3, 4, 5))
     case(name, f(3, 4, 5), axis=1)
     if name != "count_nonzero":
@@ -110,19 +255,32 @@ for name in "sum mean var std max min amax amin prod ptp any all argmax argmin c
     if not name.startswith("arg"):
         case(name, f(3, 4, 5), axis=(0, 2))
     case(name, i(3, 4), axis=0)
-for name in "sum prod any all max cumsum cumprod mean argmax".split():
+for name in ["sum", "prod", "any", "all", "max", "cumsum", "cumprod", "mean", "argmax"]:
     case(name, b(3, 4), axis=0)
-for name in "sum prod cumsum".split():
+for name in ["sum", "prod", "cumsum"]:
     case(name, i(6, dtype="int8", low=-2, high=3))
     case(name, i(6, dtype="uint8", low=0, high=3))
-for name in "nansum nanmean nanstd nanvar nanmax nanmin nanprod nanmedian nanargmax nanargmin nancumsum nancumprod".split():
+for name in [
+    "nansum",
+    "nanmean",
+    "nanstd",
+    "nanvar",
+    "nanmax",
+    "nanmin",
+    "nanprod",
+    "nanmedian",
+    "nanargmax",
+    "nanargmin",
+    "nancumsum",
+    "nancumprod",
+]:
     case(name, with_nan(3, 5), axis=1)
 case("max", f(3, 4), axis=0, initial=0.5)
 case("min", f(3, 4), initial=-0.5)
 case("average", f(3, 4), axis=1, weights=p(4))
 case("average", f(3, 4), weights=p(3, 4))
 case("average", i(3, 4), axis=0)
-for name in "cumsum cumprod".split():
+for name in ["cumsum", "cumprod"]:
     case(name, f(3, 4), axis=1)
     case(name, f(3, 4))
 case("quantile", f(5, 6), 0.3, axis=1)
@@ -137,7 +295,8 @@ case("norm", f(3, 4), ord=np.inf, axis=(0, 1))
 case("sum", f(0, 3), axis=0)
 case("mean", f(1, 3), axis=0)
 
-# Shapes -----------------------------------------------------------------------------------------------------------------------
+# Shapes -----------------------------------------------------------------------------------------------------------
+# ------------
 case("reshape", f(2, 6), (3, -1))
 case("reshape", f(2, 6), -1)
 case("ravel", f(2, 6))
@@ -156,7 +315,7 @@ case("concatenate", [f(2, 3), i(2, 1)], axis=-1)
 case("stack", [f(2, 3), f(2, 3)], axis=1)
 case("append", f(2, 3), f(2, 3))
 case("append", f(2, 3), f(1, 3), axis=0)
-for name in "vstack hstack dstack".split():
+for name in ["vstack", "hstack", "dstack"]:
     case(name, [f(3), f(3)])
     case(name, [f(2, 3), f(2, 3)])
 case("split", f(6, 2), 3)
@@ -165,7 +324,7 @@ case("array_split", f(7, 2), 3)
 case("hsplit", f(2, 6), 3)
 case("vsplit", f(6, 2), 3)
 case("dsplit", f(1, 2, 6), 3)
-for name in "flip fliplr flipud rot90".split():
+for name in ["flip", "fliplr", "flipud", "rot90"]:
     case(name, f(3, 4))
 case("flip", f(3, 4), axis=1)
 for k in range(4):
@@ -182,7 +341,7 @@ case("meshgrid", f(3), f(4))
 case("meshgrid", f(3), f(4), f(2), indexing="ij")
 case("pad", f(3, 4), 1)
 case("pad", f(3, 4), ((1, 2), (0, 3)), "constant", 2.5)
-for mode in "reflect symmetric edge wrap".split():
+for mode in ["reflect", "symmetric", "edge", "wrap"]:
     if mode in ("reflect", "symmetric"):
         case("pad", f(3, 4), ((1, 2), (0, 3)), mode)
 case("diag", f(3))
@@ -200,7 +359,8 @@ case("diff", f(3, 5), n=2, axis=0)
 case("trapezoid", f(3, 5))
 case("get_item", f(4, 5), (slice(1, 3), -1))
 
-# Creation ---------------------------------------------------------------------------------------------------------------------
+# Creation ---------------------------------------------------------------------------------------------------------
+# ------------
 case("zeros", (2, 3))
 case("ones", (2, 3), "int32")
 case("full", (2, 3), 4)
@@ -219,12 +379,20 @@ case("linspace", f(3), f(3), 4, axis=1)
 case("logspace", 0.0, 2.0, 4)
 case("geomspace", 1.0, 100.0, 4)
 case("vander", f(4), 3)
-for name in "bartlett blackman hamming hanning".split():
+for name in ["bartlett", "blackman", "hamming", "hanning"]:
     case(name, 7)
 case("kaiser", 7, 3.0)
 
-# Products ---------------------------------------------------------------------------------------------------------------------
-for x, y in (((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((2, 3), (3, 4)), ((5, 2, 3), (3, 4)), ((5, 2, 3), (5, 3, 4))):
+# Products ---------------------------------------------------------------------------------------------------------
+# ------------
+for x, y in (
+    ((3,), (3,)),
+    ((2, 3), (3,)),
+    ((3,), (3, 2)),
+    ((2, 3), (3, 4)),
+    ((5, 2, 3), (3, 4)),
+    ((5, 2, 3), (5, 3, 4)),
+):
     case("matmul", f(*x), f(*y))
     case("dot", f(*x), f(*y)) if len(x) < 3 else None
 case("matmul", i(2, 3), i(3, 2))
@@ -250,7 +418,8 @@ for text, shapes in (
 ):
     case("einsum", text, *(f(*s) for s in shapes))
 
-# Indices ----------------------------------------------------------------------------------------------------------------------
+# Indices ----------------------------------------------------------------------------------------------------------
+# ------------
 case("take", f(4, 5), i(2, 3, low=0, high=4), axis=0)
 case("take", f(4, 5), np.array([-1, 0]), axis=1)
 case("take", f(4, 5), 3)
@@ -276,15 +445,16 @@ case("bincount", i(7, low=0, high=5))
 case("bincount", i(7, low=0, high=5), weights=f(7), minlength=8)
 case("histogram", f(20), 5)
 case("histogram", f(20), 5, (-1.0, 1.0))
-for name in "segment_sum segment_max segment_min segment_prod".split():
+for name in ["segment_sum", "segment_max", "segment_min", "segment_prod"]:
     case(name, f(5, 2), np.array([0, 0, 1, 1, 2]), 3)
 case("extract_sequences", f(2, 9), 4, 2)
 case("corrcoef", f(3, 6))
 case("correlate", f(6), f(3), mode="full")
 case("correlate", f(6), f(3))
 
-# Neural networks --------------------------------------------------------------------------------------------------------------
-for name in "softmax log_softmax".split():
+# Neural networks
+# --------------------------------------------------------------------------------------------------------------
+for name in ["softmax", "log_softmax"]:
     case(name, f(3, 5))
     case(name, f(3, 5), axis=0)
 case("softmax", f(2, 3, 4), axis=(1, 2))
@@ -338,7 +508,8 @@ case("depth_to_space", f(2, 3, 4, 8), 2)
 case("space_to_depth", f(2, 4, 6, 3), 2)
 case("depth_to_space", f(2, 8, 3, 4), 2, "channels_first")
 
-# Types ------------------------------------------------------------------------------------------------------------------------
+# Types ------------------------------------------------------------------------------------------------------------
+# ------------
 case("cast", f(5) * 3, "int32")
 case("cast", i(5), "bool")
 case("saturate_cast", f(5) * 200, "uint8")
@@ -346,9 +517,10 @@ case("saturate_cast", i(5, low=-300, high=300), "int8")
 for args in (([1, 2, 3],), ([1.5, 2],), (True,), (3,), (2.5,)):
     case("convert_to_tensor", *args)
 
-# Linear algebra -----------------------------------------------------------------------------------------------------------------
+# Linear algebra
+# -----------------------------------------------------------------------------------------------------------------
 _SQUARE = f(3, 3) + 4 * np.eye(3, dtype="float32")
-for name in "det inv".split():
+for name in ["det", "inv"]:
     case(name, _SQUARE)
 case("solve", _SQUARE, f(3, 2))
 case("cholesky", _SQUARE @ _SQUARE.T)

@@ -1,4 +1,6 @@
-"""Initializers, regularizers and constraints against real Keras: values where there is no chance, statistics elsewhere, configs."""
+"""Initializers, regularizers and constraints against real Keras: values where there is no chance, statistics
+elsewhere, configs.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,18 @@ from striate import constraints, initializers, random, regularizers
 
 SHAPE = (5, 4, 24, 48)
 RANDOM = [
-    "random_normal", "random_uniform", "truncated_normal", "variance_scaling", "glorot_normal", "glorot_uniform", "he_normal",
-    "he_uniform", "lecun_normal", "lecun_uniform", "orthogonal",
-]  # fmt: skip
+    "random_normal",
+    "random_uniform",
+    "truncated_normal",
+    "variance_scaling",
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "lecun_normal",
+    "lecun_uniform",
+    "orthogonal",
+]
 
 
 @pytest.mark.parametrize("name", RANDOM)
@@ -41,7 +52,10 @@ def test_variance_scaling(mode: str, distribution: str) -> None:
 
 def test_input_and_output_axes() -> None:
     args = {"input_axes": (0, 1), "output_axes": (2,)}
-    ours, theirs = initializers.HeUniform(seed=1, **args)(SHAPE), np.asarray(keras.initializers.HeUniform(seed=1, **args)(SHAPE))
+    ours, theirs = (
+        initializers.HeUniform(seed=1, **args)(SHAPE),
+        np.asarray(keras.initializers.HeUniform(seed=1, **args)(SHAPE)),
+    )
     assert abs(np.abs(ours).max() / np.abs(theirs).max() - 1) < 0.02
 
 
@@ -55,11 +69,17 @@ def test_orthogonal(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     ("name", "args", "shape"),
     [
-        ("Zeros", {}, (2, 3)), ("Ones", {}, (2, 3)), ("Constant", {"value": 2.5}, (2, 3)), ("Constant", {"value": [1.0, 2.0]}, (3, 2)),
-        ("Identity", {"gain": 3.0}, (3, 4)), ("STFT", {}, (8, 1, 5)), ("STFT", {"side": "imag", "periodic": True}, (8, 1, 5)),
-        ("STFT", {"window": "hamming", "scaling": "spectrum"}, (8, 1, 9)), ("STFT", {"window": None, "scaling": None}, (8, 1, 5)),
+        ("Zeros", {}, (2, 3)),
+        ("Ones", {}, (2, 3)),
+        ("Constant", {"value": 2.5}, (2, 3)),
+        ("Constant", {"value": [1.0, 2.0]}, (3, 2)),
+        ("Identity", {"gain": 3.0}, (3, 4)),
+        ("STFT", {}, (8, 1, 5)),
+        ("STFT", {"side": "imag", "periodic": True}, (8, 1, 5)),
+        ("STFT", {"window": "hamming", "scaling": "spectrum"}, (8, 1, 9)),
+        ("STFT", {"window": None, "scaling": None}, (8, 1, 5)),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("dtype", [None, "float16"])
 def test_without_chance(name: str, args: dict[str, Any], shape: tuple[int, ...], dtype: str | None) -> None:
     if name == "STFT" and dtype == "float16":
@@ -82,15 +102,26 @@ def test_seeds() -> None:
 
 
 EVERY: list[tuple[str, str, dict[str, Any]]] = [
-    ("initializers", "GlorotUniform", {"seed": 3}), ("initializers", "VarianceScaling", {"scale": 2.0, "mode": "fan_out", "seed": 1}),
-    ("initializers", "RandomNormal", {"mean": 1.0}), ("initializers", "RandomUniform", {}), ("initializers", "TruncatedNormal", {}),
-    ("initializers", "Orthogonal", {"gain": 2.0}), ("initializers", "Constant", {"value": 3.0}), ("initializers", "Zeros", {}),
-    ("initializers", "Identity", {}), ("initializers", "STFT", {}), ("initializers", "HeNormal", {}),
-    ("regularizers", "L1", {"l1": 0.25}), ("regularizers", "L2", {"l2": 0.5}), ("regularizers", "L1L2", {"l1": 0.1, "l2": 0.2}),
+    ("initializers", "GlorotUniform", {"seed": 3}),
+    ("initializers", "VarianceScaling", {"scale": 2.0, "mode": "fan_out", "seed": 1}),
+    ("initializers", "RandomNormal", {"mean": 1.0}),
+    ("initializers", "RandomUniform", {}),
+    ("initializers", "TruncatedNormal", {}),
+    ("initializers", "Orthogonal", {"gain": 2.0}),
+    ("initializers", "Constant", {"value": 3.0}),
+    ("initializers", "Zeros", {}),
+    ("initializers", "Identity", {}),
+    ("initializers", "STFT", {}),
+    ("initializers", "HeNormal", {}),
+    ("regularizers", "L1", {"l1": 0.25}),
+    ("regularizers", "L2", {"l2": 0.5}),
+    ("regularizers", "L1L2", {"l1": 0.1, "l2": 0.2}),
     ("regularizers", "OrthogonalRegularizer", {"factor": 0.5, "mode": "columns"}),
-    ("constraints", "MaxNorm", {"max_value": 1.5, "axis": 0}), ("constraints", "NonNeg", {}), ("constraints", "UnitNorm", {"axis": 1}),
+    ("constraints", "MaxNorm", {"max_value": 1.5, "axis": 0}),
+    ("constraints", "NonNeg", {}),
+    ("constraints", "UnitNorm", {"axis": 1}),
     ("constraints", "MinMaxNorm", {"min_value": 0.5, "rate": 0.5}),
-]  # fmt: skip
+]
 OURS = {"initializers": initializers, "regularizers": regularizers, "constraints": constraints}
 
 
@@ -122,7 +153,10 @@ def test_get(family: str) -> None:
 @pytest.mark.parametrize(("family", "name", "args"), [e for e in EVERY if e[0] != "initializers"])
 def test_penalties_and_projections(family: str, name: str, args: dict[str, Any]) -> None:
     w = np.random.default_rng(0).normal(size=(4, 5)).astype("f")
-    ours, theirs = getattr(OURS[family], name)(**args)(w), np.asarray(getattr(getattr(keras, family), name)(**args)(keras.ops.convert_to_tensor(w)))
+    ours, theirs = (
+        getattr(OURS[family], name)(**args)(w),
+        np.asarray(getattr(getattr(keras, family), name)(**args)(keras.ops.convert_to_tensor(w))),
+    )
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)
     assert ours.dtype == np.float32
 
@@ -143,11 +177,16 @@ def test_custom_classes_and_arrays() -> None:
 
 def test_wrong_arguments() -> None:
     for make in (
-        lambda: initializers.VarianceScaling(scale=-1.0), lambda: initializers.VarianceScaling(mode="fan"),
-        lambda: initializers.VarianceScaling(distribution="x"), lambda: initializers.Identity()((2, 3, 4)),
-        lambda: initializers.Orthogonal()((3,)), lambda: initializers.STFT(side="x"), lambda: regularizers.L1(-1.0),
-        lambda: regularizers.L2(float("nan")), lambda: regularizers.OrthogonalRegularizer(mode="x"),
+        lambda: initializers.VarianceScaling(scale=-1.0),
+        lambda: initializers.VarianceScaling(mode="fan"),
+        lambda: initializers.VarianceScaling(distribution="x"),
+        lambda: initializers.Identity()((2, 3, 4)),
+        lambda: initializers.Orthogonal()((3,)),
+        lambda: initializers.STFT(side="x"),
+        lambda: regularizers.L1(-1.0),
+        lambda: regularizers.L2(float("nan")),
+        lambda: regularizers.OrthogonalRegularizer(mode="x"),
         lambda: regularizers.OrthogonalRegularizer()(np.zeros((2, 3, 4))),
-    ):  # fmt: skip
+    ):
         with pytest.raises(ValueError):
             make()

@@ -1,4 +1,6 @@
-"""`striate.ops` at its edges: drawn shapes against real Keras or NumPy, empty sizes, odd arrays, variables, lists, wrong use."""
+"""`striate.ops` at its edges: drawn shapes against real Keras or NumPy, empty sizes, odd arrays, variables, lists,
+wrong use.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ def draw(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape).astype("float32")
 
 
-@given(seed=seeds, h=st.integers(1, 10), w=st.integers(1, 10), k=st.integers(1, 4), s=st.integers(1, 3), c=st.integers(1, 3),
+@given(seed=seeds, h=st.integers(1, 10), w=st.integers(1, 10), k=st.integers(1, 4), s=st.integers(1, 3),
+c=st.integers(1, 3),
        padding=st.sampled_from(["valid", "same"]))  # fmt: skip
 def test_pools(seed: int, h: int, w: int, k: int, s: int, c: int, padding: str) -> None:
     x = draw(seed, 2, h, w, c)
@@ -34,7 +37,8 @@ def test_pools(seed: int, h: int, w: int, k: int, s: int, c: int, padding: str) 
     assert ops.lp_pool(x, 2, k, s, padding).shape == found.shape
 
 
-@given(seed=seeds, n=st.integers(4, 12), k=st.integers(1, 4), s=st.integers(1, 3), groups=st.integers(1, 3), f=st.integers(1, 2),
+@given(seed=seeds, n=st.integers(4, 12), k=st.integers(1, 4), s=st.integers(1, 3), groups=st.integers(1, 3),
+f=st.integers(1, 2),
        padding=st.sampled_from(["valid", "same", "SAME"]), first=st.booleans())  # fmt: skip
 def test_convs(seed: int, n: int, k: int, s: int, groups: int, f: int, padding: str, first: bool) -> None:
     layout = "channels_first" if first else "channels_last"
@@ -44,14 +48,27 @@ def test_convs(seed: int, n: int, k: int, s: int, groups: int, f: int, padding: 
     np.testing.assert_allclose(ops.conv(x, kernel, s, padding, layout), expected, rtol=1e-4, atol=1e-4)
 
 
-@given(seed=seeds, n=st.integers(1, 6), k=st.integers(1, 5), s=st.integers(1, 4), padding=st.sampled_from(["valid", "same"]))
+@given(
+    seed=seeds,
+    n=st.integers(1, 6),
+    k=st.integers(1, 5),
+    s=st.integers(1, 4),
+    padding=st.sampled_from(["valid", "same"]),
+)
 def test_transposed_convs(seed: int, n: int, k: int, s: int, padding: str) -> None:
     x, kernel = draw(seed, 1, n, n + 1, 2), draw(seed + 1, k, k, 3, 2)
     expected = keras.ops.conv_transpose(x, kernel, s, padding)
     np.testing.assert_allclose(ops.conv_transpose(x, kernel, s, padding), expected, rtol=1e-4, atol=1e-4)
 
 
-@given(seed=seeds, n=st.integers(1, 8), k=st.integers(1, 5), lo=st.integers(0, 3), hi=st.integers(0, 3), s=st.integers(1, 3))
+@given(
+    seed=seeds,
+    n=st.integers(1, 8),
+    k=st.integers(1, 5),
+    lo=st.integers(0, 3),
+    hi=st.integers(0, 3),
+    s=st.integers(1, 3),
+)
 def test_explicit_padding_is_padding_first(seed: int, n: int, k: int, lo: int, hi: int, s: int) -> None:
     x, kernel = draw(seed, 2, n, 2), draw(seed + 1, k, 2, 3)
     if n + lo + hi < k:
@@ -76,7 +93,9 @@ def test_moving_elements(seed: int, shape: list[int], data: Any) -> None:
     x = draw(seed, *shape)
     order = data.draw(st.permutations(range(len(shape))))
     np.testing.assert_array_equal(ops.transpose(x, order), x.transpose(order))
-    widths = data.draw(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=len(shape), max_size=len(shape)))
+    widths = data.draw(
+        st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=len(shape), max_size=len(shape))
+    )
     np.testing.assert_array_equal(ops.pad(x, widths, constant_values=1.5), np.pad(x, widths, constant_values=1.5))
     axis = data.draw(st.integers(-len(shape), len(shape) - 1))
     np.testing.assert_array_equal(ops.flip(x, axis), np.flip(x, axis))
@@ -105,7 +124,9 @@ def test_odd_arrays() -> None:
     np.testing.assert_allclose(ops.exp(frozen), expected, rtol=1e-6)
     image = draw(1, 1, 3, 9, 9).transpose(0, 2, 3, 1)
     kernel = draw(2, 3, 3, 3, 4)
-    np.testing.assert_allclose(ops.conv(image, kernel), ops.conv(np.ascontiguousarray(image), kernel), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        ops.conv(image, kernel), ops.conv(np.ascontiguousarray(image), kernel), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_variables_and_lists() -> None:
@@ -121,7 +142,14 @@ def test_variables_and_lists() -> None:
 
 
 def test_scalars_are_arrays_without_axes() -> None:
-    for made in (ops.sum(np.ones(3)), ops.mean([1.0, 2.0]), ops.add(1, 2), ops.max([3, 4]), ops.sqrt(4.0), ops.argmax([1, 5])):
+    for made in (
+        ops.sum(np.ones(3)),
+        ops.mean([1.0, 2.0]),
+        ops.add(1, 2),
+        ops.max([3, 4]),
+        ops.sqrt(4.0),
+        ops.argmax([1, 5]),
+    ):
         assert isinstance(made, np.ndarray) and made.shape == ()
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from tests.ops_cases import CASES, IMAGE_CASES, Case
 
 from striate import KerasTensor, ops
 from striate.core import tree
-from tests.ops_cases import CASES, IMAGE_CASES, Case
 
 TOLERANCE = {"float32": 2e-5, "float16": 2e-3, "float64": 1e-12}
 
@@ -51,12 +51,49 @@ def test_images(case: Case) -> None:
 
 # Where the symbolic shape is another one on purpose, or Keras itself cannot tell it.
 NOT_SYMBOLIC = {
-    "repeat", "nonzero", "bincount", "convert_to_tensor", "take", "get_item", "scatter", "scatter_update", "searchsorted", "digitize",
-    "vander", "kaiser", "arange", "linspace", "logspace", "geomspace", "full", "bartlett", "blackman", "hamming", "hanning", "unravel_index",
-    "slice_update", "slice", "fold", "unfold", "einsum", "isreal", "select", "in_top_k", "segment_sum", "segment_max", "segment_min",
-    "segment_prod", "histogram", "dot_product_attention", "unstack", "extract_sequences", "tile",
-}  # fmt: skip
-SYMBOLIC = [c for c in CASES if c[1] and isinstance(c[1][0], np.ndarray) and c[1][0].ndim > 1 and c[0] not in NOT_SYMBOLIC]
+    "repeat",
+    "nonzero",
+    "bincount",
+    "convert_to_tensor",
+    "take",
+    "get_item",
+    "scatter",
+    "scatter_update",
+    "searchsorted",
+    "digitize",
+    "vander",
+    "kaiser",
+    "arange",
+    "linspace",
+    "logspace",
+    "geomspace",
+    "full",
+    "bartlett",
+    "blackman",
+    "hamming",
+    "hanning",
+    "unravel_index",
+    "slice_update",
+    "slice",
+    "fold",
+    "unfold",
+    "einsum",
+    "isreal",
+    "select",
+    "in_top_k",
+    "segment_sum",
+    "segment_max",
+    "segment_min",
+    "segment_prod",
+    "histogram",
+    "dot_product_attention",
+    "unstack",
+    "extract_sequences",
+    "tile",
+}
+SYMBOLIC = [
+    c for c in CASES if c[1] and isinstance(c[1][0], np.ndarray) and c[1][0].ndim > 1 and c[0] not in NOT_SYMBOLIC
+]
 
 
 @pytest.mark.parametrize("case", SYMBOLIC, ids=_name)
@@ -77,5 +114,8 @@ def test_symbolic_shapes(case: Case, known: bool) -> None:
         assert isinstance(symbol, KerasTensor)
         assert symbol.dtype == str(array.dtype)
         assert len(symbol.shape) == array.ndim
-        assert all(n is None or n == m for n, m in zip(symbol.shape, array.shape, strict=True)), (symbol.shape, array.shape)
+        assert all(n is None or n == m for n, m in zip(symbol.shape, array.shape, strict=True)), (
+            symbol.shape,
+            array.shape,
+        )
         assert None not in symbol.shape or not known

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.ops_cases import CASES, Case
 
 from striate import engines, ops
 from striate.core import tree
 from striate.ir import Aval, verify
 from striate.primitives import infer_node
 from striate.trace import trace
-from tests.ops_cases import CASES, Case
 
 # Their results' sizes depend on values.
 CONCRETE = {"nonzero", "unique", "repeat", "bincount", "convert_to_tensor", "cast"}
@@ -45,7 +45,9 @@ def test_traced_as_eager(case: Case) -> None:
 
 def test_control_flow() -> None:
     def fn(x: Any) -> Any:
-        chosen = ops.cond(ops.sum(x) > 0, lambda: {"a": x * 2, "b": (x, None)}, lambda: {"a": x - 1, "b": (x * 0, None)})
+        chosen = ops.cond(
+            ops.sum(x) > 0, lambda: {"a": x * 2, "b": (x, None)}, lambda: {"a": x - 1, "b": (x * 0, None)}
+        )
         count, looped = ops.while_loop(lambda k, a: k < 3, lambda k, a: (k + 1, a + chosen["a"]), (0, x))
         summed = ops.fori_loop(0, 4, lambda k, a: a + ops.cast(k, "float32") * x, x)
         branch = ops.switch(ops.cast(ops.sum(x), "int32"), [lambda a: a, lambda a: a * 10, lambda a: a * 100], x)
@@ -73,8 +75,10 @@ def test_branches_must_agree() -> None:
 @pytest.mark.parametrize(
     "key",
     [
-        3, -1, slice(None, None, 2), slice(3, None, -1), slice(4, 4), (slice(None), None, 2), (Ellipsis, 0), (0, Ellipsis, slice(1, 3)),
-        (np.array([0, 2]),), (slice(None), np.array([[0, -1], [1, 1]])), (np.array([0, 2]), slice(None), np.array([1, 3])),
+        3, -1, slice(None, None, 2), slice(3, None, -1), slice(4, 4), (slice(None), None, 2), (Ellipsis, 0), (0,
+        Ellipsis, slice(1, 3)),
+        (np.array([0, 2]),), (slice(None), np.array([[0, -1], [1, 1]])), (np.array([0, 2]), slice(None),
+        np.array([1, 3])),
         (np.array([0, 2]), np.array([1, 0])), (0, slice(None), np.array([1, 3])), (None, np.array(1)),
     ],
     ids=str,

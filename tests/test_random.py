@@ -17,7 +17,8 @@ N = 40_000
 
 def test_same_seed_same_numbers() -> None:
     for draw in (
-        lambda s: random.normal((5,), seed=s), lambda s: random.uniform((5,), seed=s), lambda s: random.randint((5,), 0, 99, seed=s),
+        lambda s: random.normal((5,), seed=s), lambda s: random.uniform((5,), seed=s), lambda s:
+        random.randint((5,), 0, 99, seed=s),
         lambda s: random.gamma((5,), 2.0, seed=s), lambda s: random.categorical(np.zeros((2, 9), "f"), 5, seed=s),
     ):  # fmt: skip
         np.testing.assert_array_equal(draw(3), draw(3))
@@ -63,7 +64,9 @@ def test_shuffle_is_a_permutation() -> None:
 
 def test_generator_moves_on_also_in_compiled_functions() -> None:
     eager, compiled = random.SeedGenerator(7), random.SeedGenerator(7)
-    step = CompiledFunction(trace(lambda x: x + random.normal((3,), seed=compiled), [Aval((3,), "float32")]), engines.current())
+    step = CompiledFunction(
+        trace(lambda x: x + random.normal((3,), seed=compiled), [Aval((3,), "float32")]), engines.current()
+    )
     zero = np.zeros(3, np.float32)
     for _ in range(3):
         np.testing.assert_allclose(step([zero]), random.normal((3,), seed=eager), rtol=1e-6)

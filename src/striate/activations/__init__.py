@@ -4,13 +4,15 @@ from typing import Any
 
 from striate.activations.functions import FUNCTIONS, deserialize, get, serialize
 
-__all__ = ["deserialize", "get", "serialize", *FUNCTIONS]  # noqa: PLE0604
+__all__ = ["deserialize", "get", "serialize", *FUNCTIONS]
 
 
 def __getattr__(name: str) -> Any:
     if name in FUNCTIONS:
         return FUNCTIONS[name]
-    raise AttributeError(f"module 'striate.activations' has no attribute '{name}'. Known: {', '.join(sorted(FUNCTIONS))}.")
+    raise AttributeError(
+        f"module 'striate.activations' has no attribute '{name}'. Known: {', '.join(sorted(FUNCTIONS))}."
+    )
 
 
 def __dir__() -> list[str]:

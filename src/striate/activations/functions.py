@@ -1,4 +1,6 @@
-"""The functions that layers take as `activation`, with Keras's signatures where they differ from those of `keras.ops`."""
+"""The functions that layers take as `activation`, with Keras's signatures where they differ from those of
+`keras.ops`.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +92,8 @@ def serialize(activation: Any) -> Any:
         return serialize_object(activation)
     if activation.__name__ == "<lambda>":
         raise ValueError(
-            f"Unknown activation function '{activation}' cannot be serialized, as a lambda has no name. Write a function with "
+            f"Unknown activation function '{activation}' cannot be serialized, as a lambda has no name. Write a "
+            "function with "
             "`def` and register it with `@keras.saving.register_keras_serializable()`."
         )
     return serialize_object(activation)

@@ -1,4 +1,6 @@
-"""Initializers, regularizers and their kind as config dictionaries, and back: Keras's form `{module, class_name, config, ...}`."""
+"""Initializers, regularizers and their kind as config dictionaries, and back: Keras's form `{module, class_name,
+config, ...}`.
+"""
 
 from __future__ import annotations
 

@@ -61,7 +61,8 @@ class Identity(Initializer):
     def __call__(self, shape: Any, dtype: Any = None) -> np.ndarray:
         if len(shape) != 2:
             raise ValueError(
-                f"Identity matrix initializer can only be used for 2D matrices. Received: shape={shape} of rank {len(shape)}."
+                f"Identity matrix initializer can only be used for 2D matrices. Received: shape={shape} of rank "
+                f"{len(shape)}."
             )
         return (self.gain * np.eye(*shape)).astype(dtypes.as_numpy(dtype))
 
@@ -103,7 +104,9 @@ class STFT(Initializer):
         if isinstance(window, str) and window not in _WINDOWS:
             raise ValueError(f"Unknown window {window!r}. Use one of {', '.join(_WINDOWS)}, or pass its values.")
         if scaling not in (None, "density", "spectrum"):
-            raise ValueError(f"Scaling is invalid, it must be `None`, 'density' or 'spectrum'. Received scaling={scaling}")
+            raise ValueError(
+                f"Scaling is invalid, it must be `None`, 'density' or 'spectrum'. Received scaling={scaling}"
+            )
         self.side, self.window, self.scaling, self.periodic = side, window, scaling, periodic
 
     def __call__(self, shape: Any, dtype: Any = None) -> np.ndarray:
@@ -125,7 +128,9 @@ class STFT(Initializer):
             return np.ones(1) if frames == 1 else np.asarray(made) * np.ones(frames)
         values = np.asarray(self.window, np.float64)
         if values.shape != (frames,):
-            raise ValueError(f"The shape of `window` must be equal to [frame_length]. Received: window shape={values.shape}")
+            raise ValueError(
+                f"The shape of `window` must be equal to [frame_length]. Received: window shape={values.shape}"
+            )
         return values
 
     def get_config(self) -> dict[str, Any]:

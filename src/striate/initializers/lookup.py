@@ -68,7 +68,9 @@ def get(identifier: Any) -> Any:
 def _fixed(array: np.ndarray) -> Callable[..., np.ndarray]:
     def initialize(shape: Any, dtype: Any = None) -> np.ndarray:
         if tuple(shape) != array.shape:
-            raise ValueError(f"Expected `shape` to be {array.shape} for direct tensor as initializer. Received shape={shape}")
+            raise ValueError(
+                f"Expected `shape` to be {array.shape} for direct tensor as initializer. Received shape={shape}"
+            )
         return array.astype(dtypes.as_numpy(dtype))
 
     return initialize

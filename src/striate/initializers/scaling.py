@@ -16,7 +16,8 @@ TRUNCATED_STD = 0.87962566103423978
 def compute_fans(shape: Any, input_axes: Any = None, output_axes: Any = None) -> tuple[int, int]:
     """How many inputs an output has and how many outputs an input, for weights of `shape`.
 
-    By default the last axis but one counts inputs, the last one outputs, and all axes before them (a convolution's window)
+    By default the last axis but one counts inputs, the last one outputs, and all axes before them (a
+    convolution's window)
     count for both. With `input_axes` and `output_axes` both given, just these axes count.
     """
     shape = tuple(shape)

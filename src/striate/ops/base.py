@@ -1,4 +1,6 @@
-"""How a function of `keras.ops` is made: arrays are computed at once, symbolic tensors record a call in the layer graph."""
+"""How a function of `keras.ops` is made: arrays are computed at once, symbolic tensors record a call in the layer
+graph.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def op(*families: str, names: tuple[str, ...] = (), spec: Callable[..., Any] | None = None) -> Callable[[F], F]:
-    """Publishes a function as `keras.ops.<name>`, and as `keras.ops.<family>.<name>` for each family (such as "numpy", "nn").
+    """Publishes a function as `keras.ops.<name>`, and as `keras.ops.<family>.<name>` for each family (such as
+    "numpy", "nn").
 
-    `names` are further names. With a KerasTensor among its arguments the function becomes a node of the layer graph; `spec`,
+    `names` are further names. With a KerasTensor among its arguments the function becomes a node of the layer
+    graph; `spec`,
     called with the same arguments, gives its symbolic result where tracing cannot tell (None from it: tracing can).
     """
 

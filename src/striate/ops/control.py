@@ -1,4 +1,6 @@
-"""Control flow of `keras.ops`: branches, loops, scans. On arrays it is plain Python; while tracing it becomes part of the graph."""
+"""Control flow of `keras.ops`: branches, loops, scans. On arrays it is plain Python; while tracing it becomes part
+of the graph.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,7 @@ from striate.core.registry import export
 from striate.ir import Graph, Value, building, current
 from striate.ops.base import convert, dtype_name, op, symbolic
 from striate.ops.core import cast, get_item, unstack
+from striate.ops.numpy_math import less_equal, subtract
 from striate.ops.numpy_shape import concatenate, expand_dims, flip, stack
 from striate.primitives import control as prim
 from striate.trace.tracing import Tracer
@@ -83,7 +86,8 @@ def _same_structure(yes: _Branch, no: _Branch) -> None:
     shapes = [tree.map_structure(lambda v: v is None, b.structure) for b in (yes, no)]
     if shapes[0] != shapes[1]:
         raise ValueError(
-            f"`true_fn` and `false_fn` should return outputs of the same kind (struct, dtype and shape). Got {yes.structure} "
+            "`true_fn` and `false_fn` should return outputs of the same kind (struct, dtype and shape). Got "
+            f"{yes.structure} "
             f"and {no.structure} instead."
         )
 
@@ -163,13 +167,14 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable[..., Any], init_val: An
 @symbolic
 def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
     """`branches[index](*operands)`; an index out of range counts as the nearest one that there is."""
-    index = cast(index, "int32")
-    if not isinstance(index, Value):
-        return branches[builtins.min(builtins.max(int(index), 0), len(branches) - 1)](*operands)
+    place: Any = cast(index, "int32")
+    if not isinstance(place, Value):
+        return branches[builtins.min(builtins.max(int(place), 0), len(branches) - 1)](*operands)
     if len(branches) == 1:
         return branches[0](*operands)
     rest = branches[1:]
-    return cond(index <= 0, lambda: branches[0](*operands), lambda: switch(index - 1, rest, *operands))
+    first, following = less_equal(place, 0), subtract(place, 1)
+    return cond(first, lambda: branches[0](*operands), lambda: switch(following, rest, *operands))
 
 
 def _length(xs: Any, length: int | None) -> int:
@@ -191,7 +196,8 @@ def scan(
     reverse: bool = False,
     unroll: Any = 1,
 ) -> Any:
-    """`carry, y = f(carry, x)` for each slice x of `xs` along the first axis; returns the last carry and the stacked ys.
+    """`carry, y = f(carry, x)` for each slice x of `xs` along the first axis; returns the last carry and the stacked
+    ys.
 
     Args:
         xs: tensors, nested at will, or None with `length`.

@@ -147,7 +147,9 @@ def slice_update(inputs: Any, start_indices: Any, updates: Any) -> Any:
     x = convert(inputs)
     new = convert(updates, dtype_name(x))
     if new.ndim != x.ndim or any(k > n for k, n in zip(new.shape, x.shape, strict=True)):
-        raise ValueError(f"slice_update: updates of shape {tuple(new.shape)} do not fit a tensor of shape {tuple(x.shape)}.")
+        raise ValueError(
+            f"slice_update: updates of shape {tuple(new.shape)} do not fit a tensor of shape {tuple(x.shape)}."
+        )
     starts = _starts(start_indices, new.shape, x.shape)
     stops = tuple(s + k for s, k in zip(starts, new.shape, strict=True))
     place: dict[str, Any] = {"shape": tuple(x.shape), "starts": starts, "stops": stops, "steps": (1,) * x.ndim}
@@ -166,9 +168,7 @@ def unstack(x: Any, num: int | None = None, axis: int = 0) -> list[Any]:
     if num is not None and num != x.shape[place]:
         raise ValueError(f"unstack: axis {axis} has size {x.shape[place]}, but num={num}.")
     rest = (*x.shape[:place], *x.shape[place + 1 :])
-    return [
-        structural.reshape(structural.slice_axis(x, place, i, i + 1), shape=rest) for i in range(x.shape[place])
-    ]
+    return [structural.reshape(structural.slice_axis(x, place, i, i + 1), shape=rest) for i in range(x.shape[place])]
 
 
 @op("numpy")
@@ -195,7 +195,8 @@ def _get_item(x: Any, key: tuple[Any, ...]) -> Any:
     entries = _expanded(key, x.ndim)
     # beside an integer tensor, plain integers are integer tensors, too: it decides where the new axes stand
     together = any(_is_table(e) for e in entries)
-    starts, stops, steps, shape, tables = [], [], [], [], []
+    starts, stops, steps, shape = [], [], [], []
+    tables: list[tuple[Any, int]] = []  # integer tensors, and the axes that they index
     sizes = iter(x.shape)
     for entry in entries:
         if entry is None:
@@ -205,11 +206,9 @@ def _get_item(x: Any, key: tuple[Any, ...]) -> Any:
         if isinstance(entry, builtins.slice):
             start, stop, step = entry.indices(n)
             count = len(range(start, stop, step))
-            tables.append(None)
             shape.append(count)
         elif _is_int(entry) and not together:
             start, count, step = _checked(operator.index(entry), n), 1, 1
-            tables.append(None)
         else:
             start, count, step = 0, n, 1
             tables.append((_checked(entry, n) if _is_int(entry) else entry, len(shape)))
@@ -219,7 +218,7 @@ def _get_item(x: Any, key: tuple[Any, ...]) -> Any:
         steps.append(step if count else 1)
     x = structural.slice_(x, starts=tuple(starts), stops=tuple(stops), steps=tuple(steps))
     x = structural.reshape(x, shape=tuple(shape))
-    return _gathered(x, [t for t in tables if t is not None])
+    return _gathered(x, tables)
 
 
 def _is_int(entry: Any) -> bool:
@@ -253,7 +252,8 @@ def _gathered(x: Any, tables: list[tuple[Any, int]]) -> Any:
     indices = [convert(entry) for entry, _ in tables]
     if any(dtype_name(i) == "bool" for i in indices):
         raise ValueError(
-            "a mask of bools as index gives a result whose size is not known while tracing. Use `ops.where(mask, x, 0)`, "
+            "a mask of bools as index gives a result whose size is not known while tracing. Use `ops.where(mask, "
+            "x, 0)`, "
             "or index an array outside the traced function."
         )
     axes = [axis for _, axis in tables]

@@ -51,7 +51,8 @@ def take_along_axis(x: Any, indices: Any, axis: int | None = None) -> Any:
         x, indices, axis = ravel(x), ravel(indices), 0
     if x.ndim != indices.ndim:
         raise ValueError(
-            f"take_along_axis: `indices` must have as many axes as `x`, got shapes {tuple(indices.shape)} and {tuple(x.shape)}."
+            f"take_along_axis: `indices` must have as many axes as `x`, got shapes {tuple(indices.shape)} and "
+            f"{tuple(x.shape)}."
         )
     (place,) = axes_of(axis, x.ndim)
     # all sizes but that of the axis broadcast
@@ -151,7 +152,9 @@ def argsort(x: Any, axis: int | None = -1) -> Any:
 
 @op("numpy")
 def argpartition(x: Any, kth: int, axis: int = -1) -> Any:
-    """Places, int32, that put the element number `kth` in order at its place, smaller ones before, larger ones behind it."""
+    """Places, int32, that put the element number `kth` in order at its place, smaller ones before, larger ones
+    behind it.
+    """
     return argsort(x, axis)
 
 
@@ -186,7 +189,8 @@ def searchsorted(sorted_sequence: Any, values: Any, side: str = "left") -> Any:
     ordered = convert(sorted_sequence)
     if ordered.ndim != 1:
         raise ValueError(
-            "`searchsorted` only supports 1-D sorted sequences. You can use `keras.ops.vectorized_map` to extend it to N-D "
+            "`searchsorted` only supports 1-D sorted sequences. You can use `keras.ops.vectorized_map` to extend "
+            "it to N-D "
             f"sequences. Received: sorted_sequence.shape={tuple(ordered.shape)}"
         )
     if side not in ("left", "right"):
@@ -215,7 +219,9 @@ def nonzero(x: Any) -> Any:
 def _concrete(name: str, x: Any) -> np.ndarray:
     x = convert(x)
     if isinstance(x, Value):
-        raise ValueError(f"{name}: the size of the result depends on values, which are not known while tracing. Call it on arrays.")
+        raise ValueError(
+            f"{name}: the size of the result depends on values, which are not known while tracing. Call it on arrays."
+        )
     return x
 
 
@@ -270,4 +276,3 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
     (place,) = axes_of(0 if axis is None else axis, x.ndim)
     order = np.repeat(np.arange(x.shape[place], dtype=np.int32), _concrete("repeat", repeats))
     return gather.take(x, order, axis=place)
-

@@ -42,7 +42,8 @@ def _segment(name: str, start: Callable[[str], Any], reduction: str, doc: str) -
         data, ids = convert(data), cast_to(segment_ids, "int32")
         if ids.ndim != 1 or ids.shape[0] != data.shape[0]:
             raise ValueError(
-                f"Argument `segment_ids` should be a vector with one id for each of the {data.shape[0]} rows of `data`. Received: "
+                f"Argument `segment_ids` should be a vector with one id for each of the {data.shape[0]} rows of "
+                "`data`. Received: "
                 f"segment_ids.shape={tuple(ids.shape)}"
             )
         n = _count(ids, num_segments)
@@ -74,7 +75,10 @@ segment_min = _segment("segment_min", _highest, "min", "The smallest elements of
 
 @op("math")
 def extract_sequences(x: Any, sequence_length: int, sequence_stride: int) -> Any:
-    """Overlapping windows of the last axis: `(..., count, sequence_length)`, `sequence_stride` apart. What is left at the end is dropped."""
+    """Overlapping windows of the last axis: `(..., count, sequence_length)`, `sequence_stride` apart.
+
+    What is left at the end is dropped.
+    """
     x = convert(x)
     count = max(1 + (x.shape[-1] - sequence_length) // sequence_stride, 0)
     places = np.arange(count)[:, None] * sequence_stride + np.arange(sequence_length)[None, :]
@@ -86,8 +90,8 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
     """The norm of vectors (one axis) or matrices (two axes).
 
     Args:
-        ord: None for the 2-norm of all elements taken; of vectors any number, inf, -inf, 0; of matrices "fro", "nuc", 1, 2, inf
-            and their negatives (2 and "nuc" without a gradient).
+        ord: None for the 2-norm of all elements taken; of vectors any number, inf, -inf, 0; of matrices "fro", "nuc",
+            1, 2, inf and their negatives (2 and "nuc" without a gradient).
         axis: an int, two, or None for all (one or two axes, unless `ord` is None).
     """
     x = as_float(x)
@@ -96,8 +100,10 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
         return elementwise.sqrt(structural.reduce_sum(elementwise.square(x), axes=axes, keepdims=keepdims))
     if len(axes) == 1:
         return _vector_norm(x, ord, axes, keepdims)
-    if len(axes) != 2 or isinstance(ord, str) and ord != "nuc":
-        raise ValueError(f"Invalid `ord` argument for the norm along {len(axes)} axes. Received: ord={ord}, axis={axis}")
+    if len(axes) != 2 or (isinstance(ord, str) and ord != "nuc"):
+        raise ValueError(
+            f"Invalid `ord` argument for the norm along {len(axes)} axes. Received: ord={ord}, axis={axis}"
+        )
     return _matrix_norm(x, ord, axes, keepdims)
 
 
@@ -151,12 +157,20 @@ def _by_numpy(name: str, fn: Callable[..., Any], doc: str, count: int = 1, famil
 
 det = _by_numpy("det", np.linalg.det, "The determinant of square matrices.")
 inv = _by_numpy("inv", np.linalg.inv, "The inverse of square matrices.")
-eigh = _by_numpy("eigh", lambda a: tuple(np.linalg.eigh(a)), "Eigenvalues, rising, and eigenvectors of symmetric matrices.")
+eigh = _by_numpy(
+    "eigh", lambda a: tuple(np.linalg.eigh(a)), "Eigenvalues, rising, and eigenvectors of symmetric matrices."
+)
 slogdet = _by_numpy(
-    "slogdet", lambda a: tuple(np.linalg.slogdet(a)), "The sign and the log of the size of the determinant.", family="numpy"
+    "slogdet",
+    lambda a: tuple(np.linalg.slogdet(a)),
+    "The sign and the log of the size of the determinant.",
+    family="numpy",
 )
 logdet = _by_numpy(
-    "logdet", lambda a: np.linalg.slogdet(a)[1], "The log of the determinant of positive definite matrices.", family="math"
+    "logdet",
+    lambda a: np.linalg.slogdet(a)[1],
+    "The log of the determinant of positive definite matrices.",
+    family="math",
 )
 
 
@@ -177,8 +191,10 @@ def cholesky(x: Any, upper: bool = False) -> Any:
 def qr(x: Any, mode: str = "reduced") -> Any:
     """x = Q R with orthonormal columns of Q and R upper triangular; `mode`: "reduced" (default) or "complete"."""
     if mode not in ("reduced", "complete"):
-        raise ValueError(f"`mode` argument value not supported. Expected one of {{'reduced', 'complete'}}. Received: mode={mode}")
-    return host(lambda a: tuple(np.linalg.qr(a, mode)), as_float(x))
+        raise ValueError(
+            f"`mode` argument value not supported. Expected one of {{'reduced', 'complete'}}. Received: mode={mode}"
+        )
+    return host(lambda a: tuple(np.linalg.qr(a, mode)), as_float(x))  # type: ignore[call-overload]
 
 
 @op("linalg")
@@ -186,7 +202,7 @@ def svd(x: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     """x = U diag(s) V^T: U, s and V^T, or s alone."""
 
     def run(a: np.ndarray) -> Any:
-        made = np.linalg.svd(a, full_matrices, compute_uv)
+        made = np.linalg.svd(a, full_matrices, compute_uv)  # type: ignore[call-overload]
         return tuple(made) if compute_uv else made
 
     return host(run, as_float(x))
@@ -209,8 +225,6 @@ def matrix_rank(x: Any, tol: Any = None) -> Any:
 def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     """x that makes the norm of a x - b smallest."""
     return host(lambda u, v: np.linalg.lstsq(u, v, rcond)[0], *tensors(a, b, floating=True))
-
-
 
 
 @op("linalg")

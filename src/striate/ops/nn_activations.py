@@ -65,9 +65,13 @@ def threshold(x: Any, threshold: float, default_value: float) -> Any:
 
 
 def relu_general(x: Any, negative_slope: float, max_value: float | None, threshold: float) -> Any:
-    """x above the threshold, slope * (x - threshold) below it, at most `max_value`: the relu with all that Keras's has."""
+    """x above the threshold, slope * (x - threshold) below it, at most `max_value`: the relu with all that Keras's
+    has.
+    """
     limit = None if max_value is None else float(max_value)
-    return prim.relu_general(as_float(x), negative_slope=float(negative_slope), max_value=limit, threshold=float(threshold))
+    return prim.relu_general(
+        as_float(x), negative_slope=float(negative_slope), max_value=limit, threshold=float(threshold)
+    )
 
 
 _DOCS = {
@@ -161,7 +165,9 @@ def _counting(n: int, like: Any) -> Any:
 
 @op("nn")
 def glu(x: Any, axis: int = -1) -> Any:
-    """The first half of `x` along `axis` times the sigmoid of the second (arXiv:1612.08083); ValueError for an odd size."""
+    """The first half of `x` along `axis` times the sigmoid of the second (arXiv:1612.08083); ValueError for an odd
+    size.
+    """
     x = as_float(x)
     if x.shape[axes_of(axis, x.ndim)[0]] % 2:
         raise ValueError(f"axis size must be divisible by 2. Received: x.shape={tuple(x.shape)} with axis={axis}")

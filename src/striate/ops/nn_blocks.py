@@ -17,7 +17,9 @@ from striate.primitives import structural
 def _blocks(name: str, x: Any, block_size: int, data_format: str | None) -> tuple[Any, bool]:
     x = convert(x)
     if x.ndim != 4 or not isinstance(block_size, int) or block_size < 1:
-        raise ValueError(f"{name}: expected a 4D tensor and a block size of at least 1, got {tuple(x.shape)} and {block_size}.")
+        raise ValueError(
+            f"{name}: expected a 4D tensor and a block size of at least 1, got {tuple(x.shape)} and {block_size}."
+        )
     return x, standardize_data_format(data_format) == "channels_last"
 
 
@@ -27,7 +29,9 @@ def _rearranged(x: Any, split: tuple[int, ...], order: tuple[int, ...], shape: t
 
 @op("nn")
 def depth_to_space(x: Any, block_size: int, data_format: str = "channels_last") -> Any:
-    """Groups of block_size^2 channels laid out as blocks of pixels (pixel shuffle); ValueError where they don't divide."""
+    """Groups of block_size^2 channels laid out as blocks of pixels (pixel shuffle); ValueError where they don't
+    divide.
+    """
     x, last = _blocks("depth_to_space", x, block_size, data_format)
     s = block_size
     channels = x.shape[3 if last else 1]
@@ -43,7 +47,9 @@ def depth_to_space(x: Any, block_size: int, data_format: str = "channels_last") 
 
 @op("nn")
 def space_to_depth(x: Any, block_size: int, data_format: str = "channels_last") -> Any:
-    """Blocks of pixels as channels (pixel unshuffle), the inverse of `depth_to_space`; ValueError where they don't divide."""
+    """Blocks of pixels as channels (pixel unshuffle), the inverse of `depth_to_space`; ValueError where they don't
+    divide.
+    """
     x, last = _blocks("space_to_depth", x, block_size, data_format)
     s = block_size
     n, h, w, c = x.shape if last else (x.shape[0], *x.shape[2:], x.shape[1])
@@ -68,7 +74,9 @@ def unfold(x: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride
     x = as_float(x)
     k, p = _pair(kernel_size, "kernel_size", "unfold"), _pair(padding, "padding", "unfold", True)
     kernel = _cells(k, x.shape[1], dtype_name(x))
-    made = conv(x, kernel, _pair(stride, "stride", "unfold"), p, "channels_first", _pair(dilation, "dilation", "unfold"))
+    made = conv(
+        x, kernel, _pair(stride, "stride", "unfold"), p, "channels_first", _pair(dilation, "dilation", "unfold")
+    )
     return structural.reshape(made, shape=(made.shape[0], made.shape[1], made.shape[2] * made.shape[3]))
 
 
@@ -93,7 +101,8 @@ def fold(x: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding:
     batch, cells, columns = x.shape
     if cells % (k[0] * k[1]) or columns != (out[0] or 0) * (out[1] or 0):
         raise ValueError(
-            f"fold: columns of shape {tuple(x.shape)} do not fit output_size={output_size} and kernel_size={kernel_size}: expected "
+            f"fold: columns of shape {tuple(x.shape)} do not fit output_size={output_size} and "
+            f"kernel_size={kernel_size}: expected "
             f"{out[0]} * {out[1]} columns of a multiple of {k[0] * k[1]} cells."
         )
     channels = cells // (k[0] * k[1])

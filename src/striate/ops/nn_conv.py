@@ -21,7 +21,8 @@ def _operands(name: str, inputs: Any, kernel: Any) -> tuple[Any, Any, int]:
         raise ValueError(
             message(
                 name,
-                f"expected a kernel with as many axes as the inputs, (*kernel size, channels in, channels out), got inputs of "
+                "expected a kernel with as many axes as the inputs, (*kernel size, channels in, channels out), "
+                "got inputs of "
                 f"shape {tuple(x.shape)} and a kernel of shape {tuple(w.shape)}",
             )
         )
@@ -36,8 +37,10 @@ def _convolved(name: str, x: Any, w: Any, strides: Any, padding: Any, dilation: 
         raise ValueError(
             message(
                 name,
-                f"The number of input channels must be evenly divisible by the kernel's, and the filters by the quotient (the "
-                f"groups). Received inputs of shape {tuple(x.shape)} with {channels} channels (channels last), and a kernel "
+                "The number of input channels must be evenly divisible by the kernel's, and the filters by the "
+                "quotient (the "
+                f"groups). Received inputs of shape {tuple(x.shape)} with {channels} channels (channels last), "
+                "and a kernel "
                 f"{tuple(w.shape)} for {taken}",
                 f"Give the kernel {channels} input channels, or set data_format if the channels stand on another axis",
             )
@@ -63,7 +66,8 @@ def conv(
 ) -> Any:
     """Cross-correlation over 1 to 3 spatial axes, what deep learning calls convolution:
 
-        y[n, o, f] = sum over t, c of x[n, o s + t d - lo, c] w[t, c, f]        (the chapter's equation (1), kernel not flipped)
+        y[n, o, f] = sum over t, c of x[n, o s + t d - lo, c] w[t, c, f]        (the chapter's equation (1),
+        kernel not flipped)
 
     Args:
         inputs: `(batch, *spatial, channels)`, with "channels_first" `(batch, channels, *spatial)`.
@@ -97,7 +101,9 @@ def true_conv(
     """
     x, w, rank = _operands("true_conv", inputs, kernel)
     flipped = flip(w, axis=tuple(range(rank)))
-    return in_channels_last(lambda v: _convolved("true_conv", v, flipped, strides, padding, dilation_rate), x, data_format)
+    return in_channels_last(
+        lambda v: _convolved("true_conv", v, flipped, strides, padding, dilation_rate), x, data_format
+    )
 
 
 @op("nn")
@@ -118,14 +124,20 @@ def depthwise_conv(
         `(batch, *out, channels * multiplier)`, the results of one channel side by side.
     """
     x, w, _ = _operands("depthwise_conv", inputs, kernel)
-    return in_channels_last(lambda v: _depthwise("depthwise_conv", v, w, strides, padding, dilation_rate), x, data_format)
+    return in_channels_last(
+        lambda v: _depthwise("depthwise_conv", v, w, strides, padding, dilation_rate), x, data_format
+    )
 
 
 def _depthwise(name: str, x: Any, w: Any, strides: Any, padding: Any, dilation: Any) -> Any:
     channels, multiplier = w.shape[-2:]
     if channels != x.shape[-1]:
         raise ValueError(
-            message(name, f"a depthwise kernel of shape {tuple(w.shape)} is for {channels} channels, the inputs have {x.shape[-1]}")
+            message(
+                name,
+                f"a depthwise kernel of shape {tuple(w.shape)} is for {channels} channels, the inputs have "
+                f"{x.shape[-1]}",
+            )
         )
     grouped = structural.reshape(w, shape=(*w.shape[:-2], 1, channels * multiplier))
     return _convolved(name, x, grouped, strides, padding, dilation, channels)
@@ -191,7 +203,8 @@ def _transposed(x: Any, w: Any, win: Window, extra: tuple[int, ...] | None) -> A
         raise ValueError(
             message(
                 win.name,
-                f"a kernel of shape {tuple(w.shape)} (*kernel size, filters, channels) is for {w.shape[-1]} channels, the inputs "
+                f"a kernel of shape {tuple(w.shape)} (*kernel size, filters, channels) is for {w.shape[-1]} "
+                "channels, the inputs "
                 f"have {x.shape[-1]}",
             )
         )

@@ -63,7 +63,8 @@ def batch_normalization(
         v = None if v is None else cast_to(v, dtype_name(x))
         if v is not None and tuple(v.shape) != (x.shape[place],):
             raise ValueError(
-                f"`{name}` must be a vector with the size of axis {axis} of the inputs. Received: {name}.shape={tuple(v.shape)}, "
+                f"`{name}` must be a vector with the size of axis {axis} of the inputs. Received: "
+                f"{name}.shape={tuple(v.shape)}, "
                 f"x.shape={tuple(x.shape)}"
             )
         made[name] = None if v is None else reshape(v, [-1 if i == place else 1 for i in range(x.ndim)])
@@ -145,7 +146,8 @@ def _p_norm(x: Any, axes: tuple[int, ...], order: Any) -> Any:
     return elementwise.power(total, 1 / float(order))
 
 
-# Losses -------------------------------------------------------------------------------------------------------------------
+# Losses -----------------------------------------------------------------------------------------------------------
+# --------
 
 
 def _same_shape(target: Any, output: Any) -> None:
@@ -227,7 +229,8 @@ def psnr(x1: Any, x2: Any, max_val: Any) -> Any:
     return elementwise.sub(peak, elementwise.mul(elementwise.log10(error), 10.0))
 
 
-# Attention ----------------------------------------------------------------------------------------------------------------
+# Attention
+# ----------------------------------------------------------------------------------------------------------------
 
 
 @op("nn")
@@ -301,5 +304,3 @@ def cdist(x: Any, y: Any) -> Any:
     apart = elementwise.sub(a, b)
     total = structural.reduce_sum(elementwise.square(apart), axes=(apart.ndim - 1,), keepdims=False)
     return elementwise.sqrt(total)
-
-

@@ -1,4 +1,6 @@
-"""Pooling of `keras.ops.nn`: maximum, average, Lp norm, and adaptive. Inputs `(batch, *spatial, channels)`, or channels second."""
+"""Pooling of `keras.ops.nn`: maximum, average, Lp norm, and adaptive. Inputs `(batch, *spatial, channels)`, or
+channels second.
+"""
 
 from __future__ import annotations
 
@@ -52,9 +54,7 @@ def average_pool(
 ) -> Any:
     """The mean of each window; padding is not counted. Arguments and errors as `max_pool`."""
     x = as_float(inputs)
-    return _pooled(
-        "average_pool", prim.avg_pool, x, pool_size, strides, padding, data_format, count_include_pad=False
-    )
+    return _pooled("average_pool", prim.avg_pool, x, pool_size, strides, padding, data_format, count_include_pad=False)
 
 
 @op("nn")
@@ -72,12 +72,22 @@ def lp_pool(
         p: at least 1, else ValueError; the others as in `max_pool`.
     """
     if isinstance(p, bool) or not isinstance(p, int | float) or not 1 <= p < float("inf"):
-        raise ValueError(message("lp_pool", f"`p` must be a finite number of at least 1. Received: p={p!r}", "Use max_pool for p = inf"))
+        raise ValueError(
+            message(
+                "lp_pool", f"`p` must be a finite number of at least 1. Received: p={p!r}", "Use max_pool for p = inf"
+            )
+        )
     return _pooled("lp_pool", prim.lp_pool, as_float(inputs), pool_size, strides, padding, data_format, p=float(p))
 
 
 def _adaptive(
-    name: str, reduce: Callable[..., Any], primitive: Any, inputs: Any, output_size: Any, data_format: Any, **params: Any
+    name: str,
+    reduce: Callable[..., Any],
+    primitive: Any,
+    inputs: Any,
+    output_size: Any,
+    data_format: Any,
+    **params: Any,
 ) -> Any:
     x = inputs
     wanted = window.normalize_tuple(output_size, spatial_rank(name, x), "output_size", where=name)

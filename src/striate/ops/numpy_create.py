@@ -160,7 +160,9 @@ def logspace(
 def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
     """`num` numbers, each the same multiple of the one before, from `start` to `stop`."""
     a, b, wanted = _ends(start, stop, dtype)
-    return cast_to(host(lambda u, v: np.geomspace(u, v, num, endpoint=endpoint, axis=axis, dtype=u.dtype), a, b), wanted)
+    return cast_to(
+        host(lambda u, v: np.geomspace(u, v, num, endpoint=endpoint, axis=axis, dtype=u.dtype), a, b), wanted
+    )
 
 
 def _window(name: str, make: Callable[[int], np.ndarray], doc: str) -> Any:
@@ -254,7 +256,9 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 
 @op("numpy")
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
-    """The Vandermonde matrix: powers of a vector as columns, falling unless `increasing`; N of them, by default len(x)."""
+    """The Vandermonde matrix: powers of a vector as columns, falling unless `increasing`; N of them, by default
+    len(x).
+    """
     x = as_float(x) if dtype_name(convert(x)) == "bool" else convert(x)
     if x.ndim != 1:
         raise ValueError(f"Input tensor must have dimension 1. Received: input.shape={tuple(x.shape)}")

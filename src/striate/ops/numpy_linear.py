@@ -21,7 +21,10 @@ from striate.primitives import pad as padding
 def product(a: Any, b: Any) -> Any:
     """The matrix product of two tensors of one dtype, in which vectors count as NumPy's `matmul` takes them."""
     if a.ndim == 0 or b.ndim == 0:
-        raise ValueError(f"matmul: inputs must have at least one axis, got shapes {tuple(a.shape)} and {tuple(b.shape)}. Use multiply.")
+        raise ValueError(
+            f"matmul: inputs must have at least one axis, got shapes {tuple(a.shape)} and {tuple(b.shape)}. Use "
+            "multiply."
+        )
     left = reshape(a, (1, a.shape[0])) if a.ndim == 1 else a
     right = reshape(b, (b.shape[0], 1)) if b.ndim == 1 else b
     made = products.matmul(left, right)
@@ -57,7 +60,8 @@ def _tensordot(a: Any, b: Any, of_a: list[int], of_b: list[int]) -> Any:
     rest_b = [i for i in range(b.ndim) if i not in of_b]
     if [a.shape[i] for i in of_a] != [b.shape[i] for i in of_b]:
         raise ValueError(
-            f"tensordot: axes {of_a} of shape {tuple(a.shape)} and axes {of_b} of shape {tuple(b.shape)} have different sizes."
+            f"tensordot: axes {of_a} of shape {tuple(a.shape)} and axes {of_b} of shape {tuple(b.shape)} have "
+            "different sizes."
         )
     shape_a, shape_b = [a.shape[i] for i in rest_a], [b.shape[i] for i in rest_b]
     inner = math.prod(a.shape[i] for i in of_a)
@@ -233,7 +237,8 @@ def _laid_out(x: Any, letters: str, groups: list[list[str]], size: dict[str, int
     return structural.reshape(x, shape=tuple(math.prod(size[c] for c in group) for group in groups))
 
 
-# Padding, differences, counts ---------------------------------------------------------------------------------------------
+# Padding, differences, counts
+# ---------------------------------------------------------------------------------------------
 
 
 @op("numpy")
@@ -257,7 +262,9 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = N
         )
     widths = _widths(pad_width, x.ndim)
     if any(n < 0 for pair in widths for n in pair):
-        raise ValueError(f"pad: widths must not be negative. Received: pad_width={pad_width}. Take rows away by slicing.")
+        raise ValueError(
+            f"pad: widths must not be negative. Received: pad_width={pad_width}. Take rows away by slicing."
+        )
     if constant_values is None or isinstance(constant_values, int | float):
         return padding.pad(x, widths=widths, mode=mode, value=constant_values or 0)
     return _padded_with(x, widths, cast_to(constant_values, dtype_name(x)))
@@ -272,7 +279,9 @@ def _widths(pad_width: Any, ndim: int) -> tuple[tuple[int, int], ...]:
     pairs = [(int(p[0]), int(p[-1])) for p in listed]
     pairs = pairs * ndim if len(pairs) == 1 else pairs
     if len(pairs) != ndim:
-        raise ValueError(f"pad: `pad_width` must have a pair for each of the {ndim} axes. Received: pad_width={pad_width}")
+        raise ValueError(
+            f"pad: `pad_width` must have a pair for each of the {ndim} axes. Received: pad_width={pad_width}"
+        )
     return tuple(pairs)
 
 
@@ -314,7 +323,8 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
 def bincount(x: Any, weights: Any = None, minlength: int = 0, sparse: bool = False) -> Any:
     """How often each integer from 0 on occurs (or the sum of its weights), along the last axis.
 
-    The result has max(x) + 1 places, at least `minlength`; while tracing, where values are not known, exactly `minlength`.
+    The result has max(x) + 1 places, at least `minlength`; while tracing, where values are not known, exactly
+    `minlength`.
     """
     x = convert(x)
     concrete = isinstance(x, np.ndarray)
@@ -371,6 +381,4 @@ def correlate(x1: Any, x2: Any, mode: str = "valid") -> Any:
     if a.ndim != 1 or b.ndim != 1:
         raise ValueError(f"correlate: expected two vectors, got shapes {tuple(a.shape)} and {tuple(b.shape)}.")
     a, b = (v if dtypes.is_floating(dtype_name(v)) else as_float(v) for v in (a, b))
-    return host(lambda u, v: np.correlate(u, v, mode), a, b)
-
-
+    return host(lambda u, v: np.correlate(u, v, mode), a, b)  # type: ignore[call-overload]

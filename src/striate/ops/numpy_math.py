@@ -136,7 +136,9 @@ def _to_bool(name: str, primitive: Any, of_integers: bool, doc: str) -> Any:
 
     def fn(x: Any) -> Any:
         x = convert(x)
-        return primitive(x) if dtypes.is_floating(dtype_name(x)) else (prim.equal if of_integers else prim.not_equal)(x, x)
+        return (
+            primitive(x) if dtypes.is_floating(dtype_name(x)) else (prim.equal if of_integers else prim.not_equal)(x, x)
+        )
 
     return _named(name, doc, fn)
 
@@ -299,7 +301,9 @@ def _bits(name: str, primitive: Any, doc: str, names: tuple[str, ...] = ()) -> A
     def fn(x: Any, y: Any) -> Any:
         a, b = tensors(x, y)
         if dtypes.is_floating(dtype_name(a)):
-            raise TypeError(f"{name} works on integers and bools, got dtypes {dtype_name(a)} and {dtype_name(b)}. Cast them.")
+            raise TypeError(
+                f"{name} works on integers and bools, got dtypes {dtype_name(a)} and {dtype_name(b)}. Cast them."
+            )
         return primitive(a, b)
 
     return _named(name, doc, fn, names)

@@ -99,7 +99,9 @@ max_of, min_of = _extreme("max", reduce.reduce_max), _extreme("min", reduce.redu
 amax = _reduction("amax", max_of, "The largest element.")
 amin = _reduction("amin", min_of, "The smallest element.")
 ptp = _reduction(
-    "ptp", lambda x, axes, keep: elementwise.sub(max_of(x, axes, keep), min_of(x, axes, keep)), "The largest less the smallest."
+    "ptp",
+    lambda x, axes, keep: elementwise.sub(max_of(x, axes, keep), min_of(x, axes, keep)),
+    "The largest less the smallest.",
 )
 
 
@@ -180,7 +182,8 @@ def average(x: Any, axis: Any = None, weights: Any = None) -> Any:
     if tuple(w.shape) != tuple(x.shape):
         if axis is None or w.ndim != 1 or len(axes) != 1 or w.shape[0] != x.shape[axes[0]]:
             raise ValueError(
-                f"average: weights of shape {tuple(w.shape)} fit neither the tensor's shape {tuple(x.shape)} nor axis={axis}."
+                f"average: weights of shape {tuple(w.shape)} fit neither the tensor's shape {tuple(x.shape)} nor "
+                f"axis={axis}."
             )
         w = reshape(w, [-1 if i == axes[0] else 1 for i in range(x.ndim)])
         w = structural.broadcast_to(w, shape=tuple(x.shape))
@@ -204,7 +207,8 @@ cumsum = _running("cumsum", sorting.cumsum, "The running sum along `axis`.")
 cumprod = _running("cumprod", sorting.cumprod, "The running product along `axis`.")
 
 
-# Quantiles ---------------------------------------------------------------------------------------------------------------
+# Quantiles
+# ---------------------------------------------------------------------------------------------------------------
 
 
 def _quantile(name: str, function: Callable[..., Any], scale: float, doc: str) -> Any:
@@ -245,7 +249,9 @@ def _middle(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     return elementwise.where(broken, cast_to(float("nan"), dtype_name(found)), found)
 
 
-median = _reduction("median", _middle, "The middle element in order; the mean of the two middle ones, if there are two.")
+median = _reduction(
+    "median", _middle, "The middle element in order; the mean of the two middle ones, if there are two."
+)
 nanmedian = _reduction(
     "nanmedian",
     lambda x, axes, keep: host(lambda a: np.nanmedian(a, axis=axes, keepdims=keep).astype(a.dtype), as_float(x)),
@@ -253,7 +259,8 @@ nanmedian = _reduction(
 )
 
 
-# Reductions that leave NaN out -------------------------------------------------------------------------------------------
+# Reductions that leave NaN out
+# -------------------------------------------------------------------------------------------
 
 
 def _without_nan(x: Any, value: float) -> Any:
@@ -283,7 +290,9 @@ def _nan_extreme(fn: Any, worst: float) -> Callable[..., Any]:
         found = fn(_without_nan(x, worst), axes, keepdims)
         if not dtypes.is_floating(dtype_name(x)):
             return found
-        return elementwise.where(_every(elementwise.isnan(x), axes, keepdims), cast_to(float("nan"), dtype_name(x)), found)
+        return elementwise.where(
+            _every(elementwise.isnan(x), axes, keepdims), cast_to(float("nan"), dtype_name(x)), found
+        )
 
     return reduced
 
@@ -292,7 +301,9 @@ nansum = _reduction("nansum", lambda x, a, k: _sum(_without_nan(x, 0.0), a, k), 
 nanprod = _reduction("nanprod", lambda x, a, k: prod(_without_nan(x, 1.0), a, k), "The product, NaN left out.")
 nanmean = _reduction("nanmean", _nan_mean, "The mean, NaN left out.")
 nanvar = _reduction("nanvar", _nan_var, "The variance, NaN left out.")
-nanstd = _reduction("nanstd", lambda x, a, k: elementwise.sqrt(_nan_var(x, a, k)), "The standard deviation, NaN left out.")
+nanstd = _reduction(
+    "nanstd", lambda x, a, k: elementwise.sqrt(_nan_var(x, a, k)), "The standard deviation, NaN left out."
+)
 nanmax = _reduction("nanmax", _nan_extreme(max_of, -np.inf), "The largest element, NaN left out.")
 nanmin = _reduction("nanmin", _nan_extreme(min_of, np.inf), "The smallest element, NaN left out.")
 
@@ -316,7 +327,9 @@ def _nan_position(name: str, base: Any, worst: float, doc: str) -> Any:
         found = base(_without_nan(x, worst), axis, keepdims)
         if not dtypes.is_floating(dtype_name(x)):
             return found
-        return elementwise.where(_every(elementwise.isnan(x), axes_of(axis, x.ndim), bool(keepdims)), np.asarray(-1, np.int32), found)
+        return elementwise.where(
+            _every(elementwise.isnan(x), axes_of(axis, x.ndim), bool(keepdims)), np.asarray(-1, np.int32), found
+        )
 
     fn.__name__ = fn.__qualname__ = name
     fn.__doc__ = doc + " NaN is left out; -1 where there is nothing else."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 from typing import Any
@@ -41,7 +42,8 @@ def _filled(old: tuple[int, ...], new: tuple[int, ...]) -> tuple[int, ...]:
     fits = total == known if -1 not in new else new.count(-1) == 1 and known > 0 and total % known == 0
     if not fits or any(n < -1 for n in new):
         raise ValueError(
-            f"reshape: an array of shape {old} ({total} elements) cannot take the shape {new}. The number of elements must "
+            f"reshape: an array of shape {old} ({total} elements) cannot take the shape {new}. The number of "
+            "elements must "
             "stay the same; one size may be -1."
         )
     return tuple(total // known if n == -1 else n for n in new)
@@ -204,7 +206,7 @@ def _bounds(size: int, parts: Any) -> list[tuple[int, int]]:
     if _is_int(parts):
         base, extra = divmod(size, operator.index(parts))
         cuts = [i * base + min(i, extra) for i in range(operator.index(parts) + 1)]
-        return list(zip(cuts, cuts[1:], strict=False))
+        return list(itertools.pairwise(cuts))
     places = [int(p) for p in np.asarray(parts).ravel()]
     starts, stops = [0, *places], [*places, size]
     return [slice(a, b).indices(size)[:2] for a, b in zip(starts, stops, strict=True)]
@@ -270,7 +272,9 @@ def rot90(array: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
     """`array` turned by `k` times 90 degrees in the plane of two axes, from the first towards the second."""
     x = convert(array)
     if x.ndim < 2 or len(axes) != 2:
-        raise ValueError(f"rot90: expected a tensor with at least 2 axes and two axes, got shape {tuple(x.shape)}, axes={axes}.")
+        raise ValueError(
+            f"rot90: expected a tensor with at least 2 axes and two axes, got shape {tuple(x.shape)}, axes={axes}."
+        )
     a, b = axes_of(tuple(axes), x.ndim, "axes")
     turns = {0: lambda: x, 1: lambda: swapaxes(flip(x, b), a, b), 2: lambda: flip(x, (a, b)),
              3: lambda: flip(swapaxes(x, a, b), b)}  # fmt: skip
@@ -354,5 +358,3 @@ def view(x: Any, dtype: Any = None) -> Any:
     """The bytes of `x` read as another dtype; of an array only."""
     x = np.ascontiguousarray(convert(x))
     return x if dtype is None else x.view(dtypes.as_numpy(dtype)).copy()
-
-

@@ -35,7 +35,8 @@ def spatial_rank(name: str, x: Any) -> int:
         raise ValueError(
             message(
                 name,
-                f"expected inputs with a batch, 1 to 3 spatial axes and channels (3 to 5 axes), got shape {tuple(x.shape)}",
+                "expected inputs with a batch, 1 to 3 spatial axes and channels (3 to 5 axes), got shape "
+                f"{tuple(x.shape)}",
             )
         )
     return rank
@@ -57,4 +58,6 @@ class Window:
     def pads(self, spatial: Any, what: str = "kernel") -> tuple[tuple[int, int], ...]:
         """The padding in front of and behind each axis; ValueError when the window does not fit."""
         window.output_shape(spatial, self.size, self.strides, self.padding, self.dilation, where=self.name, what=what)
-        return tuple(p or (0, 0) for p in window.resolve_pads(spatial, self.size, self.strides, self.padding, self.dilation))
+        return tuple(
+            p or (0, 0) for p in window.resolve_pads(spatial, self.size, self.strides, self.padding, self.dilation)
+        )

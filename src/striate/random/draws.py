@@ -80,7 +80,9 @@ def categorical(logits: Any, num_samples: int, dtype: Any = "int32", seed: Any =
         `(batch, num_samples)` of `dtype`, "int32" by default.
     """
     if len(logits.shape) != 2:
-        raise ValueError(f"`logits` should be 2-D with shape [batch_size, num_classes]. Received: logits.shape={logits.shape}")
+        raise ValueError(
+            f"`logits` should be 2-D with shape [batch_size, num_classes]. Received: logits.shape={logits.shape}"
+        )
     x = ops.convert_to_tensor(logits)
     name = ops.dtype(x)
     noise = prim.uniform(draw_seed(seed), (x.shape[0], int(num_samples), x.shape[1]), name)
@@ -103,7 +105,9 @@ def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: Any = None)
         return x
     if rate == 1:
         return ops.zeros_like(x)
-    shape = x.shape if noise_shape is None else [n if m is None else m for n, m in zip(x.shape, noise_shape, strict=True)]
+    shape = (
+        x.shape if noise_shape is None else [n if m is None else m for n, m in zip(x.shape, noise_shape, strict=True)]
+    )
     kept = ops.greater_equal(prim.uniform(draw_seed(seed), sizes(shape)), np.float32(rate))
     name = ops.dtype(x)
     return elementwise.where(kept, ops.cast(ops.divide(x, 1 - rate), name), np.zeros((), name))

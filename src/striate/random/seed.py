@@ -115,5 +115,6 @@ def draw_seed(seed: Any) -> Any:
     if hasattr(seed, "shape") and tuple(seed.shape) == (2,):
         return OPS["cast"](convert(seed), "uint32")
     raise ValueError(
-        f"Argument `seed` must be either an integer or an instance of `SeedGenerator`. Received: seed={seed} (of type {type(seed)})"
+        f"Argument `seed` must be either an integer or an instance of `SeedGenerator`. Received: seed={seed} (of "
+        f"type {type(seed)})"
     )

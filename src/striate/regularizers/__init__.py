@@ -2,8 +2,8 @@
 
 from striate.regularizers.penalties import (
     L1,
-    L2,
     L1L2,
+    L2,
     OrthogonalRegularizer,
     Regularizer,
     deserialize,
