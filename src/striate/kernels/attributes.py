@@ -38,6 +38,7 @@ Attributes = tuple[tuple[int, ...], tuple[float, ...]]
 MAX_OPERANDS = 16  # of an elementwise chain
 MAX_INSTRUCTIONS = 64
 MAX_POOL_SPATIAL = 3
+_INT64 = 2**63 - 1
 
 # Operations of elementwise chains, by the names of the primitives; activations are among them.
 ELEMENTWISE_OPS: dict[str, int] = _native.elementwise_ops()
@@ -149,7 +150,9 @@ def slice_(starts: Sequence[int], steps: Sequence[int]) -> Attributes:
 
     The sizes are those of the slice's array: the output of `slice`, the input of `unslice`. ints: starts, steps.
     """
-    return (*map(int, starts), *map(int, steps)), ()
+    # A step beyond an int64 can only belong to a slice of one element or none.
+    bounded = (max(-_INT64, min(int(step), _INT64)) for step in steps)
+    return (*map(int, starts), *bounded), ()
 
 
 def gather(axis: int) -> Attributes:

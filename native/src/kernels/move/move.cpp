@@ -34,7 +34,7 @@ int64_t walk_slice(const Step& s, const Tensor& whole, const Tensor& part, Copy&
     dense_strides(whole, strides);
     dense_strides(part, dense);
     for (int i = 0; i < whole.rank; ++i) {
-        const int64_t step = strides[i] * s.ints[whole.rank + i];
+        const int64_t step = part.shape[i] > 1 ? strides[i] * s.ints[whole.rank + i] : 0;  // else it may be huge
         start += strides[i] * s.ints[i];
         if (reading)
             c.add(part.shape[i], step, dense[i]);
@@ -111,7 +111,8 @@ const char* check_slice_of(const Step& s, const Tensor& whole, const Tensor& par
     if (part.rank != whole.rank || s.n_ints != 2 * whole.rank) return "expected a start and a step for each axis";
     for (int i = 0; i < whole.rank; ++i) {
         if (part.shape[i] == 0) continue;
-        const int64_t first = s.ints[i], last = first + (part.shape[i] - 1) * s.ints[whole.rank + i];
+        const int64_t first = s.ints[i], span = part.shape[i] > 1 ? (part.shape[i] - 1) * s.ints[whole.rank + i] : 0;
+        const int64_t last = first + span;
         if (std::min(first, last) < 0 || std::max(first, last) >= whole.shape[i]) return "the slice leaves the array";
     }
     return nullptr;
