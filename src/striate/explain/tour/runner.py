@@ -1,0 +1,80 @@
+"""Runs the tour's cells as a notebook would: what is printed, drawn and returned is kept beside the source."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+import warnings
+from dataclasses import dataclass, field
+from typing import Any
+
+from .parts import Code
+
+_STYLE = {
+    "figure.facecolor": "none",
+    "savefig.facecolor": "none",
+    "text.color": "#7b7f87",  # readable on a light and on a dark page
+    "axes.titlesize": 17,
+    "savefig.dpi": 72,
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a cell: `printed` text, `shown` HTML of its last expression, `figures` as PNG files."""
+
+    code: Code
+    printed: str = ""
+    shown: str = ""
+    figures: tuple[bytes, ...] = field(default=())
+
+
+class Runner:
+    """Cells that share one namespace."""
+
+    def __init__(self) -> None:
+        import matplotlib
+
+        matplotlib.use("Agg")
+        matplotlib.rcParams.update(_STYLE)
+        self.namespace: dict[str, Any] = {"__name__": "__tour__"}
+
+    def run(self, code: Code, name: str) -> Outcome:
+        """Runs one cell; an exception of its code passes through."""
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*non-interactive.*")
+            value = self._execute(code.source, f"<tour: {name}>")
+        text = printed.getvalue()
+        html = _html(value)
+        if value is not None and not html:
+            text += f"{value!r}\n"
+        return Outcome(code, text, html, tuple(_figures()))
+
+    def _execute(self, source: str, name: str) -> Any:
+        """The value of the last expression, None where the cell ends with a statement."""
+        tree = ast.parse(source, name)
+        last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        exec(compile(tree, name, "exec"), self.namespace)
+        if last is None:
+            return None
+        return eval(compile(ast.Expression(last.value), name, "eval"), self.namespace)
+
+
+def _html(value: Any) -> str:
+    represent = getattr(value, "_repr_html_", None)
+    return represent() or "" if callable(represent) else ""
+
+
+def _figures() -> list[bytes]:
+    """The open figures as PNG files; they are closed."""
+    import matplotlib.pyplot as plt
+
+    found = []
+    for number in plt.get_fignums():
+        buffer = io.BytesIO()
+        plt.figure(number).savefig(buffer, format="png", bbox_inches="tight", transparent=True)
+        found.append(buffer.getvalue())
+    plt.close("all")
+    return found
