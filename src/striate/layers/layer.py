@@ -133,14 +133,17 @@ class Layer(Tracked, Operation):
     @property
     def variables(self) -> list[Variable]:
         """All variables, seeds included."""
-        return unique([*self._own_variables(), *(v for sub in self._sublayers() for v in sub.variables)])
+        seeds = [v for v in self._own_variables() if v.is_seed]
+        return unique([*self._own_weights(), *seeds, *(v for sub in self._sublayers() for v in sub.variables)])
 
     @property
     def weights(self) -> list[Variable]:
         """The variables that `get_weights` returns: per layer the trainable ones first."""
+        return unique([*self._own_weights(), *(v for sub in self._sublayers() for v in sub.weights)])
+
+    def _own_weights(self) -> list[Variable]:
         own = [v for v in self._own_variables() if not v.is_seed]
-        own = [v for v in own if v.born_trainable] + [v for v in own if not v.born_trainable]
-        return unique([*own, *(v for sub in self._sublayers() for v in sub.weights)])
+        return [v for v in own if v.born_trainable] + [v for v in own if not v.born_trainable]
 
     @property
     def trainable_variables(self) -> list[Variable]:

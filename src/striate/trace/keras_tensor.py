@@ -65,6 +65,11 @@ class KerasTensor(TensorOperators):
             f"ragged={self.ragged}, name={self.name}>"
         )
 
+    def __eq__(self, other: object) -> bool:  # as Keras has it: so that `x in model.inputs` works
+        return self is other
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
         raise ValueError(_SYMBOLIC.format("a NumPy array") + _WAY_OUT)
 
