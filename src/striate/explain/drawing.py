@@ -71,7 +71,7 @@ def cells(values: Any, kind: str = "value", limit: float | None = None) -> list[
     top = limit or float(np.abs(array).max()) or 1.0
 
     def cell(v: float) -> Cell:
-        return Cell(number(v), "negative" if v < 0 and kind == "value" else kind, 0.08 + 0.62 * min(abs(v) / top, 1))
+        return Cell(number(v), "negative" if v < 0 else kind, 0.08 + 0.62 * min(abs(v) / top, 1))
 
     return [[cell(v) for v in row] for row in array]
 

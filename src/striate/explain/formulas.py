@@ -33,7 +33,7 @@ def math(*parts: str, display: bool = False) -> str:
     """A formula; parts that are not MathML yet are read as rows."""
     inner = "".join(p if p.startswith("<") else row(p) for p in parts)
     block = ' display="block"' if display else ""
-    return f"<math{block}><mrow>{inner}</mrow></math>"
+    return f"<math{block} displaystyle="true"><mrow>{inner}</mrow></math>"
 
 
 def formula_6(i: int, k: int, s: int = 1, padding: Any = (0, 0), d: int = 1) -> str:

@@ -46,7 +46,7 @@ def show_convolution(x: Any, kernel: Any, y: Any, flip: bool = False) -> Drawing
     first = x[: kernel.shape[0], : kernel.shape[1]]
     terms = " + ".join(f"{number(a)}·{_signed(b)}" for a, b in zip(first.ravel(), used.ravel(), strict=True))
     name = "kernel, turned by half a turn" if flip else "kernel"
-    where = "all {} positions".format(out[0] * out[1])
+    where = f"all {out[0] * out[1]} positions"
     parts = [
         grid(cells(x), f"input {_size(x)}", Mark(kernel.shape, _places(out, 1))),
         "∗",

@@ -52,7 +52,7 @@ def edges(options: Options) -> Sequence[Step]:
         ),
         Code(
             "fig, axes = plt.subplots(2, 2, figsize=(11, 13), layout='constrained')\n"
-            "pictures = {'image': image, 'left to right': gx, 'top to bottom': gy, 'both: strength of the edge': g}\n\n"
+            "pictures = {'image': image, 'left to right': gx,\n            'top to bottom': gy, 'both: strength of the edge': g}\n\n"
             "for axis, (title, picture) in zip(axes.flat, pictures.items()):\n"
             "    axis.imshow(ops.convert_to_numpy(picture), cmap='gray')\n    axis.set_title(title)\n    axis.axis('off')\nplt.show()",
             "The picture in grey, its two Sobel feature maps, and the strength of its edges",
@@ -85,13 +85,13 @@ def vgg(options: Options) -> Sequence[Step]:
             "from keras.models import Model\n\ninputs = vgg.inputs\n"
             "layer_names = ['block1_conv2', 'block2_conv2', 'block3_conv4',\n               'block4_conv4', 'block5_conv4']\n"
             "outputs = [\n    vgg.get_layer(layer_name).output for layer_name in layer_names]\n"
-            "vgg_features = Model(inputs=inputs, outputs=outputs)\n\nfor tensor in vgg_features.outputs:\n    print(tensor)"
+            "vgg_features = Model(inputs=inputs, outputs=outputs)\n\nfor name, tensor in zip(layer_names, vgg_features.outputs):\n    print(name, tensor.shape)"
         ),
         Code(
             "image = keras.utils.load_img(image_file, color_mode='rgb')\nimage = keras.utils.img_to_array(image, dtype='int32')\n\n"
             "image_processed = keras.applications.vgg19.preprocess_input(image)\n"
             "features = vgg_features(image_processed[None, ...])\n"
-            "features = [image] + [ops.convert_to_numpy(f) for f in features]\nprint([f.shape for f in features])"
+            "features = [image] + [ops.convert_to_numpy(f) for f in features]\nfor feature_map in features:\n    print(feature_map.shape)"
         ),
         Text(
             "<p>One channel of each depth, chosen by chance. Deeper maps are coarser, for each pooling halves them, and each "

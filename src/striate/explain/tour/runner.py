@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import contextlib
 import io
+import os
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +20,9 @@ _STYLE = {
     "axes.titlesize": 17,
     "savefig.dpi": 72,
 }
+
+
+_WIDTH = 88  # characters that a line of the page holds
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Runner:
     def run(self, code: Code, name: str) -> Outcome:
         """Runs one cell; an exception of its code passes through."""
         printed = io.StringIO()
-        with contextlib.redirect_stdout(printed), warnings.catch_warnings():
+        with contextlib.redirect_stdout(printed), warnings.catch_warnings(), _columns(_WIDTH):
             warnings.filterwarnings("ignore", message=".*non-interactive.*")
             value = self._execute(code.source, f"<tour: {name}>")
         text = printed.getvalue()
@@ -60,6 +65,19 @@ class Runner:
         if last is None:
             return None
         return eval(compile(ast.Expression(last.value), name, "eval"), self.namespace)
+
+
+@contextlib.contextmanager
+def _columns(width: int) -> Iterator[None]:
+    """The width that tables are printed for, whatever the terminal's is."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(width)
+    try:
+        yield
+    finally:
+        os.environ.pop("COLUMNS")
+        if before is not None:
+            os.environ["COLUMNS"] = before
 
 
 def _html(value: Any) -> str:
