@@ -61,7 +61,7 @@ class TensorFlowModule(ModuleType):
 
 
 class _Namespace(ModuleType):
-    """The class that a module of striate gets once it also answers as a module of Keras: a missing name is explained."""
+    """The class that a module of striate gets once it answers as a module of Keras too: a missing name is explained."""
 
     def __getattr__(self, name: str) -> Any:
         tail = self.__name__.partition(".")[2]

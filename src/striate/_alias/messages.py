@@ -7,9 +7,13 @@ from collections.abc import Iterable
 
 from .names import KERAS_VERSION, NAMES
 
-_RECURRENT = "striate is for convolutional networks: for sequences it has Conv1D, with padding='causal' where order counts"
+_RECURRENT = (
+    "striate is for convolutional networks: for sequences it has Conv1D, with padding='causal' where order counts"
+)
 _INSTEAD = {
-    **dict.fromkeys(("layers.LSTM", "layers.GRU", "layers.SimpleRNN", "layers.RNN", "layers.Bidirectional"), _RECURRENT),
+    **dict.fromkeys(
+        ("layers.LSTM", "layers.GRU", "layers.SimpleRNN", "layers.RNN", "layers.Bidirectional"), _RECURRENT
+    ),
     "layers.TFSMLayer": "TensorFlow's SavedModel format needs TensorFlow; save the model as a .keras file there",
     "layers.JaxLayer": "write the layer as a subclass of keras.layers.Layer with keras.ops",
     "layers.FlaxLayer": "write the layer as a subclass of keras.layers.Layer with keras.ops",
@@ -19,8 +23,8 @@ _INSTEAD = {
 }
 _WITH_KERAS = "What needs it has to run with Keras itself"
 TENSORFLOW_FIX = (
-    "striate answers for tensorflow.keras only. Use keras.ops (or NumPy) in its place, or run this file with TensorFlow "
-    "itself"
+    "striate answers for tensorflow.keras only. Use keras.ops (or NumPy) in its place, or run this file with "
+    "TensorFlow itself"
 )
 
 
@@ -37,7 +41,8 @@ def missing(tail: str, here: Iterable[str] = ()) -> str:
     if leaf in NAMES.get(space, ()):
         reason = _INSTEAD.get(tail, _WITH_KERAS)
         return f"keras.{tail} is part of Keras {KERAS_VERSION}, but striate does not have it. {reason}."
-    return f"{_dotted(space)} has no '{leaf}', neither in Keras {KERAS_VERSION} nor in striate.{_suggest(leaf, here, space)}"
+    hint = _suggest(leaf, here, space)
+    return f"{_dotted(space)} has no '{leaf}', neither in Keras {KERAS_VERSION} nor in striate.{hint}"
 
 
 def tensorflow(tail: str) -> str:

@@ -55,7 +55,8 @@ def _tools() -> tuple[Any, Any, Any]:
         import nbformat
     except ImportError as error:
         raise UserError(
-            f"run: a notebook needs {error.name}, which is not installed. Install it with: pip install 'striate[notebook]'"
+            f"run: a notebook needs {error.name}, which is not installed. "
+            "Install it with: pip install 'striate[notebook]'"
         ) from None
     return nbformat, nbclient.NotebookClient, nbclient.exceptions
 
@@ -64,7 +65,13 @@ def _read(path: Path, nbformat: Any) -> Any:
     try:
         notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
         nbformat.validate(notebook)
-    except (nbformat.ValidationError, nbformat.reader.NotJSONError, UnicodeDecodeError, KeyError, AttributeError) as error:
+    except (
+        nbformat.ValidationError,
+        nbformat.reader.NotJSONError,
+        UnicodeDecodeError,
+        KeyError,
+        AttributeError,
+    ) as error:
         reason = str(error).splitlines()[0][:200]
         raise UserError(f"run: '{path}' is not a Jupyter notebook ({reason}).") from None
     metadata = notebook.metadata

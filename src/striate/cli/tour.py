@@ -30,7 +30,9 @@ def _check(image: Path | None, weights: Path | None, out: Path) -> None:
         if path is not None and not path.is_file():
             raise UserError(f"tour: {option}: there is no file '{path}'.")
     if importlib.util.find_spec("matplotlib") is None:
-        raise UserError("tour: drawing needs matplotlib, which is not installed. Install it with: pip install 'striate[viz]'")
+        raise UserError(
+            "tour: drawing needs matplotlib, which is not installed. Install it with: pip install 'striate[viz]'"
+        )
     if image is not None:
         _check_image(image)
     try:

@@ -29,7 +29,7 @@ _MARK = "var(--striate-mark, #d55e00)"
 
 @dataclass(frozen=True)
 class Cell:
-    """One square: its text, what it is (`value`, `kernel`, `pad`, `gap`, `plain`) and how strongly it is filled (0 to 1)."""
+    """One square: its text, its kind (`value`, `kernel`, `pad`, `gap`, `plain`), and how strongly it is filled (0 to 1)."""
 
     text: str = ""
     kind: str = "plain"
@@ -90,9 +90,9 @@ def grid(rows: Sequence[Sequence[Cell]], title: str, mark: Mark | None = None, a
     height, width = len(rows), len(rows[0]) if rows else 0
     squares = "".join(_square(c, r, n) for r, row in enumerate(rows) for n, c in enumerate(row))
     label = html.escape(alt or f"{title}, {height} by {width}", quote=True)
-    box = f"-3 -3 {width * CELL + 6} {height * CELL + 6}"
+    w, h = width * CELL + 6, height * CELL + 6
     svg = (
-        f'<svg role="img" aria-label="{label}" viewBox="{box}" width="{width * CELL + 6}" height="{height * CELL + 6}" '
+        f'<svg role="img" aria-label="{label}" viewBox="-3 -3 {w} {h}" width="{w}" height="{h}" '
         f'style="max-width:100%;height:auto;font:13px ui-sans-serif,system-ui,sans-serif">{squares}{_outline(mark)}</svg>'
     )
     return (
@@ -105,13 +105,10 @@ def _square(cell: Cell, row: int, column: int) -> str:
     x, y = column * CELL, row * CELL
     dashed = ";stroke-dasharray:3 3" if cell.kind in ("pad", "gap") else ""
     fill = f"fill:{_FILL[cell.kind]};fill-opacity:{cell.shade:.2f};stroke:{_LINE}{dashed}"
-    text = html.escape(cell.text)
     faint = ";opacity:.6" if cell.kind in ("pad", "gap") else ""
-    label = (
-        f'<text x="{x + CELL / 2:g}" y="{y + CELL / 2 + 4.5:g}" text-anchor="middle" style="fill:{_INK}{faint}">{text}</text>'
-        if text
-        else ""
-    )
+    place = f'x="{x + CELL / 2:g}" y="{y + CELL / 2 + 4.5:g}" text-anchor="middle"'
+    text = html.escape(cell.text)
+    label = f'<text {place} style="fill:{_INK}{faint}">{text}</text>' if text else ""
     return f'<rect x="{x}" y="{y}" width="{CELL}" height="{CELL}" style="{fill}"/>{label}'
 
 

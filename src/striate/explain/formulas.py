@@ -7,6 +7,7 @@ from typing import Any
 
 from striate.core import window
 
+_SIGNS = {"-": "−", "*": "·"}
 _TOKEN = re.compile(r"\d+|[A-Za-z]+'?|\S")
 
 
@@ -21,7 +22,7 @@ def _part(token: str) -> str:
     if token[0].isalpha():
         name, prime = token.rstrip("'"), token.endswith("'")
         return f"<msup><mi>{name}</mi><mo>′</mo></msup>" if prime else f"<mi>{name}</mi>"
-    return f"<mo>{ {'-': '−', '*': '·'}.get(token, token)}</mo>"
+    return f"<mo>{_SIGNS.get(token, token)}</mo>"
 
 
 def fraction(above: str, below: str) -> str:
@@ -33,7 +34,7 @@ def math(*parts: str, display: bool = False) -> str:
     """A formula; parts that are not MathML yet are read as rows."""
     inner = "".join(p if p.startswith("<") else row(p) for p in parts)
     block = ' display="block"' if display else ""
-    return f"<math{block} displaystyle="true"><mrow>{inner}</mrow></math>"
+    return f"<math{block} displaystyle='true'><mrow>{inner}</mrow></math>"
 
 
 def formula_6(i: int, k: int, s: int = 1, padding: Any = (0, 0), d: int = 1) -> str:

@@ -85,7 +85,9 @@ def show_channels(x: Any, kernel: Any, y: Any) -> Drawing:
     ]
     under = f'<p class="striate-sum">First output of filter 1: {total} = <strong>{number(y[0, 0, 0])}</strong></p>'
     stack = "".join(rows) + side_by_side(["=", *results], under)
-    return Drawing(stack, f"{x.shape[-1]} channels, each with its slice of the kernel, summed into {y.shape[-1]} outputs")
+    return Drawing(
+        stack, f"{x.shape[-1]} channels, each with its slice of the kernel, summed into {y.shape[-1]} outputs"
+    )
 
 
 def show_pooling(x: Any, size: int, results: Mapping[str, Any]) -> Drawing:
@@ -104,14 +106,17 @@ def show_pooling(x: Any, size: int, results: Mapping[str, Any]) -> Drawing:
     parts = [grid(_checkered(cells(x), size), f"input {_size(x)}", Mark((size, size), _places(out, size))), "→"]
     for name, y in results.items():
         parts.append(grid(_checkered(cells(_plane(y)), 1), name, Mark((1, 1), _places(out, 1))))
-    return Drawing(side_by_side(parts), f"{', '.join(results)} pooling of a {_size(x)} input with {size}x{size} windows")
+    return Drawing(
+        side_by_side(parts), f"{', '.join(results)} pooling of a {_size(x)} input with {size}x{size} windows"
+    )
 
 
 def _checkered(rows: list[list[Cell]], size: int) -> list[list[Cell]]:
     """Neighbouring windows in two colours, so that each value shows where it comes from."""
     kinds = ("value", "kernel")
     return [
-        [Cell(c.text, kinds[(r // size + n // size) % 2], c.shade) for n, c in enumerate(row)] for r, row in enumerate(rows)
+        [Cell(c.text, kinds[(r // size + n // size) % 2], c.shade) for n, c in enumerate(row)]
+        for r, row in enumerate(rows)
     ]
 
 

@@ -26,7 +26,9 @@ def show_window(size: Any, kernel: Any, strides: Any = 1, padding: Any = "valid"
     Raises:
         ValueError: the kernel does not fit.
     """
-    sizes, k, s = (window.normalize_tuple(v, _RANK, n) for v, n in ((size, "size"), (kernel, "kernel"), (strides, "strides")))
+    sizes, k, s = (
+        window.normalize_tuple(v, _RANK, n) for v, n in ((size, "size"), (kernel, "kernel"), (strides, "strides"))
+    )
     pad = window.normalize_padding(padding, _RANK)
     out = [o or 0 for o in window.output_shape(sizes, k, s, pad, (1, 1), where="show_window")]
     pairs = [p or (0, 0) for p in window.resolve_pads(sizes, k, s, pad, (1, 1))]
@@ -86,7 +88,7 @@ def _transposed_settings(layer: Any) -> list[tuple[int, int, Any, int | None]]:
 
 
 def _around(i: int, k: int, s: int, padding: Any, output_padding: int | None) -> tuple[int, int]:
-    """The zeros before and after: k - 1 less the forward padding, and at the end what the forward stride leaves over."""
+    """The zeros before and after: k - 1 less the forward padding, and at the end what the stride leaves over."""
     lo, hi = window.transposed_pads(i, k, s, padding, 1, output_padding)
     size = window.transposed_size(i, k, s, padding, 1, output_padding) or 0
     return max(k - 1 - lo, 0), max(k - 1 - hi + window.associated_transpose(size, k, s, (lo, hi)).a, 0)

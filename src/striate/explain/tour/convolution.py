@@ -4,51 +4,77 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..formulas import math
 from .parts import Code, Options, Step, Text
+
+_TRUE_CONVOLUTION = math("( h ∗ k ) ( i , j ) = ∑ h ( m , n ) k ( i - m , j - n )")
 
 
 def convolution(options: Options) -> Sequence[Step]:
     """One channel: cross-correlation and true convolution."""
     return (
         Text(
-            "<p>A small picture, 7 pixels by 7, and a kernel of 3 by 4. The kernel is laid on the picture at every place where it "
-            "fits; each number under it is multiplied by the kernel's number, and the products are added up. That is the "
-            "<em>cross-correlation</em> of formula&nbsp;(1), which every deep learning library calls convolution.</p>"
+            "<p>A small picture, 7 pixels by 7, and a kernel of 3 by 4. The kernel is laid on the picture at every "
+            "place where it fits; each number under it is multiplied by the kernel's number, and the products are "
+            "added up. That is the <em>cross-correlation</em> of formula&nbsp;(1), which every deep learning "
+            "library calls convolution.</p>"
         ),
         Code(
-            "import numpy as np\nimport keras\nfrom keras import ops\nfrom striate import explain\n\n"
-            "x = np.array([[0, 0, 1, 2, 1, 0, 0],\n              [0, 1, 3, 4, 3, 1, 0],\n              [1, 3, 5, 5, 5, 3, 1],\n"
-            "              [2, 4, 5, 6, 5, 4, 2],\n              [1, 3, 5, 5, 5, 3, 1],\n              [0, 1, 3, 4, 3, 1, 0],\n"
-            "              [0, 0, 1, 2, 1, 0, 0]], dtype='float32')\n"
-            "k = np.array([[1, 0, 0, -1],\n              [2, 1, 0, -2],\n              [1, 0, 0, -1]], dtype='float32')\n\n"
-            "image, kernel = x[None, :, :, None], k[:, :, None, None]\n"
-            "correlation = ops.conv(image, kernel)\nexplain.show_convolution(x, k, correlation)"
+            """\
+import numpy as np
+import keras
+from keras import ops
+from striate import explain
+
+x = np.array([[0, 0, 1, 2, 1, 0, 0],
+              [0, 1, 3, 4, 3, 1, 0],
+              [1, 3, 5, 5, 5, 3, 1],
+              [2, 4, 5, 6, 5, 4, 2],
+              [1, 3, 5, 5, 5, 3, 1],
+              [0, 1, 3, 4, 3, 1, 0],
+              [0, 0, 1, 2, 1, 0, 0]], dtype='float32')
+k = np.array([[1, 0, 0, -1],
+              [2, 1, 0, -2],
+              [1, 0, 0, -1]], dtype='float32')
+
+image, kernel = x[None, :, :, None], k[:, :, None, None]
+correlation = ops.conv(image, kernel)
+explain.show_convolution(x, k, correlation)""",
         ),
         Text(
-            "<p>In mathematics the kernel runs the other way: <math><mrow><mo>(</mo><mi>h</mi><mo>∗</mo><mi>k</mi><mo>)</mo>"
-            "<mo>(</mo><mi>i</mi><mo>,</mo><mi>j</mi><mo>)</mo><mo>=</mo><mo>∑</mo><mi>h</mi><mo>(</mo><mi>m</mi><mo>,</mo>"
-            "<mi>n</mi><mo>)</mo><mi>k</mi><mo>(</mo><mi>i</mi><mo>−</mo><mi>m</mi><mo>,</mo><mi>j</mi><mo>−</mo><mi>n</mi>"
-            "<mo>)</mo></mrow></math>. So the kernel is turned by half a turn before it is laid on. A network learns its kernels, "
-            "and learns the turned one just as well.</p>"
+            "<p>In mathematics the kernel runs the other way: "
+            f"{_TRUE_CONVOLUTION}. "
+            "So the kernel is turned by half a turn before it is laid on. A network learns its kernels, and learns "
+            "the turned one just as well.</p>"
         ),
-        Code("convolution = ops.true_conv(image, kernel)\nexplain.show_convolution(x, k, convolution, flip=True)"),
+        Code(
+            """\
+convolution = ops.true_conv(image, kernel)
+explain.show_convolution(x, k, convolution, flip=True)""",
+        ),
         Text("<p>Both again, straight from their formulas with plain loops:</p>"),
         Code(
-            "def by_formula(h, k, sign):\n    rows, cols = k.shape\n"
-            "    out = np.zeros((h.shape[0] - rows + 1, h.shape[1] - cols + 1))\n"
-            "    for i, j in np.ndindex(out.shape):\n        for m, n in np.ndindex(k.shape):\n"
-            "            tap = k[m, n] if sign > 0 else k[rows - 1 - m, cols - 1 - n]\n"
-            "            out[i, j] += h[i + m, j + n] * tap\n    return out\n\n"
-            "print(np.array_equal(correlation[0, :, :, 0], by_formula(x, k, +1)))\n"
-            "print(np.array_equal(convolution[0, :, :, 0], by_formula(x, k, -1)))"
+            """\
+def by_formula(h, k, sign):
+    rows, cols = k.shape
+    out = np.zeros((h.shape[0] - rows + 1, h.shape[1] - cols + 1))
+    for i, j in np.ndindex(out.shape):
+        for m, n in np.ndindex(k.shape):
+            tap = k[m, n] if sign > 0 else k[rows - 1 - m, cols - 1 - n]
+            out[i, j] += h[i + m, j + n] * tap
+    return out
+
+print(np.array_equal(correlation[0, :, :, 0], by_formula(x, k, +1)))
+print(np.array_equal(convolution[0, :, :, 0], by_formula(x, k, -1)))""",
         ),
         Text(
-            "<p>Where the picture moves, the result moves with it: <em>equivariance</em>. Shifted one pixel to the right, all "
-            "columns that saw the same pixels are the same.</p>"
+            "<p>Where the picture moves, the result moves with it: <em>equivariance</em>. Shifted one pixel to the "
+            "right, all columns that saw the same pixels are the same.</p>"
         ),
         Code(
-            "shifted = ops.conv(np.roll(image, 1, axis=2), kernel)\n"
-            "print(np.array_equal(shifted[:, :, 1:], correlation[:, :, :-1]))"
+            """\
+shifted = ops.conv(np.roll(image, 1, axis=2), kernel)
+print(np.array_equal(shifted[:, :, 1:], correlation[:, :, :-1]))""",
         ),
     )
 
@@ -57,22 +83,34 @@ def channels(options: Options) -> Sequence[Step]:
     """Several channels in and out; bias and activation."""
     return (
         Text(
-            "<p>A colour picture has three numbers per pixel, and the kernel a slice for each. The three results are added "
-            "into one. Several such kernels, <em>filters</em>, give several output channels: the kernel is a tensor of "
-            "<code>(3, 4, 3, 2)</code> numbers, height, width, channels in, channels out.</p>"
+            "<p>A colour picture has three numbers per pixel, and the kernel a slice for each. The three results "
+            "are added into one. Several such kernels, <em>filters</em>, give several output channels: the kernel "
+            "is a tensor of <code>(3, 4, 3, 2)</code> numbers, height, width, channels in, channels out.</p>"
         ),
         Code(
-            "rng = np.random.default_rng(4)\nx = rng.integers(0, 4, (7, 7, 3)).astype('float32')\n"
-            "k = rng.integers(-1, 2, (3, 4, 3, 2)).astype('float32')\n\ny = ops.conv(x[None], k)\nprint(y.shape)\n"
-            "explain.show_channels(x, k, y[0])"
+            """\
+rng = np.random.default_rng(4)
+x = rng.integers(0, 4, (7, 7, 3)).astype('float32')
+k = rng.integers(-1, 2, (3, 4, 3, 2)).astype('float32')
+
+y = ops.conv(x[None], k)
+print(y.shape)
+explain.show_channels(x, k, y[0])""",
         ),
         Text(
-            "<p>A convolutional layer then adds one bias per filter and applies its activation, formulas&nbsp;(2) and (3).</p>"
+            "<p>A convolutional layer then adds one bias per filter and applies its activation, formulas&nbsp;(2) "
+            "and (3).</p>"
         ),
         Code(
-            "from keras.layers import Conv2D\n\nlayer = Conv2D(2, (3, 4), activation='relu')\nlayer.build((None, 7, 7, 3))\n"
-            "layer.set_weights([k, np.array([1, -2], dtype='float32')])\n\n"
-            "by_hand = np.maximum(y + np.array([1, -2]), 0)\nprint(np.array_equal(layer(x[None]), by_hand))"
+            """\
+from keras.layers import Conv2D
+
+layer = Conv2D(2, (3, 4), activation='relu')
+layer.build((None, 7, 7, 3))
+layer.set_weights([k, np.array([1, -2], dtype='float32')])
+
+by_hand = np.maximum(y + np.array([1, -2]), 0)
+print(np.array_equal(layer(x[None]), by_hand))""",
         ),
     )
 
@@ -81,15 +119,24 @@ def pooling(options: Options) -> Sequence[Step]:
     """Max, average and l2-norm pooling."""
     return (
         Text(
-            "<p>Pooling looks at windows that mostly don't overlap and keeps one number of each: the largest, the mean, or the "
-            "<math><msup><mi>ℓ</mi><mn>2</mn></msup></math> norm, the root of the sum of squares. Each channel is pooled by "
-            "itself; here 2×2 windows halve both sides.</p>"
+            "<p>Pooling looks at windows that mostly don't overlap and keeps one number of each: the largest, the "
+            "mean, or the <math><msup><mi>ℓ</mi><mn>2</mn></msup></math> norm, the root of the sum of squares. Each "
+            "channel is pooled by itself; here 2×2 windows halve both sides.</p>"
         ),
         Code(
-            "from keras.layers import AveragePooling2D, LpPooling2D, MaxPool2D\n\n"
-            "x = np.array([[3, 4, 0, 0],\n              [0, 0, 6, 8],\n              [1, 1, 2, 4],\n              [1, 1, 5, 6]], dtype='float32')\n"
-            "image = x[None, :, :, None]\n\n"
-            "explain.show_pooling(x, 2, {\n    'max': MaxPool2D(2)(image),\n    'average': AveragePooling2D(2)(image),\n"
-            "    'l2 norm': LpPooling2D(2)(image),\n})"
+            """\
+from keras.layers import AveragePooling2D, LpPooling2D, MaxPool2D
+
+x = np.array([[3, 4, 0, 0],
+              [0, 0, 6, 8],
+              [1, 1, 2, 4],
+              [1, 1, 5, 6]], dtype='float32')
+image = x[None, :, :, None]
+
+explain.show_pooling(x, 2, {
+    'max': MaxPool2D(2)(image),
+    'average': AveragePooling2D(2)(image),
+    'l2 norm': LpPooling2D(2)(image),
+})""",
         ),
     )

@@ -31,7 +31,8 @@ def page(sections: Sequence[Section], facts: str) -> str:
     style = importlib.resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
     links = "".join(f'<li><a href="#{s.part.id}">{html.escape(s.part.title)}</a></li>' for s in sections)
     return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Convolution, from one kernel to VGG-19</title>'
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        "<title>Convolution, from one kernel to VGG-19</title>"
         '<meta name="viewport" content="width=device-width,initial-scale=1"><link rel="icon" href="data:,">'
         f'<style>{style}</style></head><body><a class="skip" href="#main">To the content</a><div class="page">\n{_HEAD}'
         f'<nav aria-label="Contents"><h2>Contents</h2><ol>{links}</ol></nav>\n<main id="main">'
@@ -40,8 +41,8 @@ def page(sections: Sequence[Section], facts: str) -> str:
 
 
 _HEAD = (
-    "<header><h1>Convolution, from one kernel to VGG‑19</h1><p>A chapter on convolutional networks, run on striate. Every "
-    "number, shape and picture on this page was computed when the page was made, by the code that stands above it. The "
+    "<header><h1>Convolution, from one kernel to VGG‑19</h1><p>A chapter on convolutional networks, run on striate. "
+    "Every number, shape and picture on this page was computed when the page was made, by the code that stands above it. The "
     "moving outlines rest while the pointer is over a drawing.</p></header>\n"
 )
 
@@ -49,14 +50,16 @@ _HEAD = (
 def _section(section: Section) -> str:
     part = section.part
     body = "".join(step.html if isinstance(step, Text) else _cell(step) for step in section.steps)
-    return f'<section id="{part.id}" aria-labelledby="{part.id}-title"><h2 id="{part.id}-title">{html.escape(part.title)}</h2>{body}</section>\n'
+    heading = f'<h2 id="{part.id}-title">{html.escape(part.title)}</h2>'
+    return f'<section id="{part.id}" aria-labelledby="{part.id}-title">{heading}{body}</section>\n'
 
 
 def _cell(outcome: Outcome) -> str:
     printed = f'<pre class="out" tabindex="0">{html.escape(outcome.printed)}</pre>' if outcome.printed else ""
     shown = f'<div class="shown">{outcome.shown}</div>' if outcome.shown else ""
     figures = "".join(_picture(png, outcome.code.alt) for png in outcome.figures)
-    return f'<div class="cell"><pre class="code" tabindex="0">{highlighted(outcome.code.source)}</pre>{printed}{shown}{figures}</div>'
+    code = f'<pre class="code" tabindex="0">{highlighted(outcome.code.source)}</pre>'
+    return f'<div class="cell">{code}{printed}{shown}{figures}</div>'
 
 
 def _picture(png: bytes, alt: str) -> str:

@@ -15,15 +15,18 @@ def padding(options: Options) -> Sequence[Step]:
     return (
         Text(
             "<p>A kernel of width <math><mi>k</mi></math> fits into a side of <math><mi>i</mi></math> pixels at "
-            f"{math('o = i - k + 1')} places, formula&nbsp;(4). With <math><mi>p</mi></math> zeros added to the side it is "
-            f"{math('o = i + p - k + 1')}, formula&nbsp;(5). No zeros is <code>VALID</code>:</p>"
+            f"{math('o = i - k + 1')} places, formula&nbsp;(4). With <math><mi>p</mi></math> zeros added to the side "
+            f"it is {math('o = i + p - k + 1')}, formula&nbsp;(5). No zeros is <code>VALID</code>:</p>"
         ),
         Code("explain.show_window(size=(7, 7), kernel=(3, 4), padding='valid')"),
-        Text(f"<p>Zeros enough to keep the size, {math('p = k - 1')}, is <code>SAME</code>; an odd one goes to the end:</p>"),
+        Text(
+            f"<p>Zeros enough to keep the size, {math('p = k - 1')}, is <code>SAME</code>; an odd one goes to the "
+            "end:</p>"
+        ),
         Code("explain.show_window(size=(7, 7), kernel=(3, 4), padding='same')"),
         Text(
-            f"<p>And {math('p = 2 ( k - 1 )')}, so that every overlap counts, is <code>FULL</code>. Keras's layers lack it; "
-            "striate's have it.</p>"
+            f"<p>And {math('p = 2 ( k - 1 )')}, so that every overlap counts, is <code>FULL</code>. Keras's layers "
+            "lack it; striate's have it.</p>"
         ),
         Code("explain.show_window(size=(7, 7), kernel=(3, 4), padding='full')"),
         Text("<p>In a model:</p>"),
@@ -42,17 +45,18 @@ def strides(options: Options) -> Sequence[Step]:
     formula = math("o = ⌊", fraction("i + p - k", "s"), "⌋ + 1")
     return (
         Text(
-            "<p>A stride <math><mi>s</mi></math> is the distance from one place of the kernel to the next; more than 1 makes "
-            f"the output smaller: {formula}, formula&nbsp;(6). Here the stride is 2 and the kernel 3×3 with <code>SAME</code> "
-            "padding.</p>"
+            "<p>A stride <math><mi>s</mi></math> is the distance from one place of the kernel to the next; more "
+            f"than 1 makes the output smaller: {formula}, formula&nbsp;(6). Here the stride is 2 and the kernel 3×3 "
+            "with <code>SAME</code> padding.</p>"
         ),
         Code("explain.show_window(size=(7, 7), kernel=3, strides=2, padding='same')"),
         Text("<p>One column less and the padding adapts; what the stride can't divide is rounded down.</p>"),
         Code("explain.show_window(size=(7, 6), kernel=3, strides=2, padding='same')"),
         Code("explain.show_window(size=(7, 5), kernel=3, strides=2, padding='same')"),
         Text(
-            "<p>Different inputs, the same output size: that is why undoing a stride needs to be told the size, as the next "
-            "part shows. First a model with strides of all kinds, and formula&nbsp;(6) beside each of its shapes:</p>"
+            "<p>Different inputs, the same output size: that is why undoing a stride needs to be told the size, as "
+            "the next part shows. First a model with strides of all kinds, and formula&nbsp;(6) beside each of its "
+            "shapes:</p>"
         ),
         Code(
             _IMPORTS + "inputs = Input(shape=(128, 128, 3))\n"
@@ -72,39 +76,62 @@ def transposed(options: Options) -> Sequence[Step]:
     inverse = math("o' = s ( i' - 1 ) + a + k - p")
     return (
         Text(
-            "<p>A transposed convolution goes the other way: it is what carries gradients back through a convolution, and so "
-            "it turns the output's size into the input's. It equals an ordinary convolution over its input with zeros put "
-            f"around and between: {inverse}. With stride 1 there are none between:</p>"
+            "<p>A transposed convolution goes the other way: it is what carries gradients back through a "
+            "convolution, and so it turns the output's size into the input's. It equals an ordinary convolution "
+            f"over its input with zeros put around and between: {inverse}. With stride 1 there are none between:</p>"
         ),
         Code(
-            "from keras.models import Sequential\nfrom keras.layers import Input, Conv2DTranspose\n\n"
-            "cnn = Sequential([\n    Input(shape=(3, 3, 1)),\n    Conv2DTranspose(1, (3, 3), padding=\"VALID\")\n])\n"
-            "cnn.summary()\nexplain.show_transposed(cnn.layers[0])"
+            """\
+from keras.models import Sequential
+from keras.layers import Input, Conv2DTranspose
+
+cnn = Sequential([
+    Input(shape=(3, 3, 1)),
+    Conv2DTranspose(1, (3, 3), padding="VALID")
+])
+cnn.summary()
+explain.show_transposed(cnn.layers[0])""",
         ),
         Text(
-            "<p>With stride 2 one zero stands between neighbours. The chapter means the transposed partner of a 3×3 input "
-            f"here, {math('a = 0')}. <strong>A slip:</strong> its code for this case passes <code>output_padding=1</code>, and so it "
-            "prints a bigger output than its text says. This is the case of the text:</p>"
+            "<p>With stride 2 one zero stands between neighbours. The chapter means the transposed partner of a 3×3 "
+            f"input here, {math('a = 0')}. <strong>A slip:</strong> its code for this case passes "
+            "<code>output_padding=1</code>, and so it prints a bigger output than its text says. This is the case "
+            "of the text:</p>"
         ),
         Code(
-            "cnn = Sequential([\n    Input(shape=(2, 2, 1)),\n"
-            "    Conv2DTranspose(1, (3, 3), strides=2, padding=\"SAME\",\n                    output_padding=0)\n])\n"
-            "print(cnn.output_shape)\nexplain.show_transposed(cnn.layers[0])"
+            """\
+cnn = Sequential([
+    Input(shape=(2, 2, 1)),
+    Conv2DTranspose(1, (3, 3), strides=2, padding="SAME",
+                    output_padding=0)
+])
+print(cnn.output_shape)
+explain.show_transposed(cnn.layers[0])""",
         ),
         Text(
-            "<p>And this is the case that the code has, twice: the partner of a 4×4 input, where the stride does not divide "
-            "and one zero more is needed. <strong>Another slip:</strong> the caption computes it as "
-            f"{math('( i + p + k ) mod s')}; the text's {math('a = ( i + p - k ) mod s')} is the right one. (The two agree in "
-            "this example, and wherever the stride divides twice the kernel.)</p>"
+            "<p>And this is the case that the code has, twice: the partner of a 4×4 input, where the stride does "
+            "not divide and one zero more is needed. <strong>Another slip:</strong> the caption computes it as "
+            f"{math('( i + p + k ) mod s')}; the text's {math('a = ( i + p - k ) mod s')} is the right one. (The two "
+            "agree in this example, and wherever the stride divides twice the kernel.)</p>"
         ),
         Code(
-            "cnn = Sequential([\n    Input(shape=(2, 2, 1)),\n"
-            "    Conv2DTranspose(1, (3, 3), strides=2, padding=\"SAME\",\n                    output_padding=1)\n])\n"
-            "cnn.summary()\nexplain.show_transposed(cnn.layers[0])"
+            """\
+cnn = Sequential([
+    Input(shape=(2, 2, 1)),
+    Conv2DTranspose(1, (3, 3), strides=2, padding="SAME",
+                    output_padding=1)
+])
+cnn.summary()
+explain.show_transposed(cnn.layers[0])""",
         ),
-        Text("<p>The values, not only the sizes, are those of the gradient: each input number stamps the kernel into the output.</p>"),
+        Text(
+            "<p>The values, not only the sizes, are those of the gradient: each input number stamps the kernel into "
+            "the output.</p>"
+        ),
         Code(
-            "y = np.array([[1, 2], [3, 4]], dtype='float32')[None, :, :, None]\nkernel = np.ones((3, 3, 1, 1), dtype='float32')\n"
-            "print(ops.conv_transpose(y, kernel, strides=2, padding='valid')[0, :, :, 0])"
+            """\
+y = np.array([[1, 2], [3, 4]], dtype='float32')[None, :, :, None]
+kernel = np.ones((3, 3, 1, 1), dtype='float32')
+print(ops.conv_transpose(y, kernel, strides=2, padding='valid')[0, :, :, 0])""",
         ),
     )

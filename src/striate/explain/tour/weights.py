@@ -28,7 +28,8 @@ def choose(given: Path | None) -> tuple[str, str]:
     reason = _fetch()
     if reason is None:
         return _source("'imagenet'"), "Its weights are the ones learned on ImageNet."
-    return _source("None") + _RANDOM, f"<strong>Its weights are random here</strong>, from a fixed seed: {html.escape(reason)}"
+    note = f"<strong>Its weights are random here</strong>, from a fixed seed: {html.escape(reason)}"
+    return _source("None") + _RANDOM, note
 
 
 def _source(weights: str) -> str:
