@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from architectures import TABLE, built
 
 import striate
+from architectures import TABLE, built
 from striate import engines, layers, ops
 from striate.core import tree
 

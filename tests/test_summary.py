@@ -6,9 +6,9 @@ import re
 from typing import Any
 
 import pytest
-from architectures import TABLE, built
 
 import striate
+from architectures import TABLE, built
 from striate.models.summary import readable_size
 
 OPTIONS: dict[str, dict[str, Any]] = {

@@ -44,6 +44,17 @@ def default(fn: Any, name: str) -> Any:
     return None if found is None or found.default is inspect.Parameter.empty else found.default
 
 
+@lru_cache(maxsize=1024)
+def _plain_parameters(fn: Any) -> tuple[tuple[str, ...], int]:
+    """The names that arguments by position go to, without `self`, and how many there must be."""
+    found = [p for p in signature_of(fn).parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][
+        1:
+    ]
+    keyword_only = any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in signature_of(fn).parameters.values())
+    least = sum(p.default is p.empty for p in found)
+    return tuple(p.name for p in found), len(found) + 1 if keyword_only else least
+
+
 def is_tensor(x: Any) -> bool:
     """Whether `x` counts as a tensor argument of a layer."""
     return isinstance(x, KerasTensor | np.ndarray | Value | Variable)
@@ -54,16 +65,21 @@ class CallSpec:
 
     Attributes:
         arguments: by name, without defaults; `first` is the value of the first one.
-        tensors: those that are tensors or nests of tensors.
     """
 
     def __init__(self, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        signature = signature_of(type(layer).call)
-        bound = signature.bind(layer, *args, **kwargs)
-        names = list(signature.parameters)
-        self.arguments = {k: v for k, v in bound.arguments.items() if k != names[0]}
+        names, least = _plain_parameters(type(layer).call)
+        if not kwargs and least <= len(args) <= len(names):
+            self.arguments = dict(zip(names, args, strict=False))
+        else:
+            bound = signature_of(type(layer).call).bind(layer, *args, **kwargs).arguments
+            self.arguments = dict(list(bound.items())[1:])
         self.first = next(iter(self.arguments.values()), None)
-        self.tensors = {k: v for k, v in self.arguments.items() if _holds_tensors(v)}
+
+    @property
+    def tensors(self) -> dict[str, Any]:
+        """The arguments that are tensors or nests of tensors."""
+        return {k: v for k, v in self.arguments.items() if _holds_tensors(v)}
 
     def shapes(self) -> dict[str, Any]:
         """`{"inputs_shape": ..., ...}`: for each tensor argument the shape, or the nest of shapes."""

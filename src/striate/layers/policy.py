@@ -23,7 +23,7 @@ class DTypePolicy:
             raise TypeError(f"'name' must be a string, such as 'float32' or 'mixed_float16'. Received: name={name!r}")
         if self._name.startswith("mixed_"):
             if self._name not in ("mixed_float16", "mixed_bfloat16"):
-                raise ValueError(f"Cannot convert {self._name!r} to a mixed precision DTypePolicy. Use 'mixed_float16'.")
+                raise ValueError(f"Cannot convert {self._name!r} to a mixed DTypePolicy. Use 'mixed_float16'.")
             self._compute_dtype, self._variable_dtype = dtypes.standardize(self._name[6:]), "float32"
         else:
             self._compute_dtype = self._variable_dtype = dtypes.standardize(self._name)

@@ -38,7 +38,15 @@ class Functional(Function, Model):
         name: by default numbered automatically.
     """
 
-    _UNTRACKED = Model._UNTRACKED | {"_operations", "_nodes", "_node_depths", "_inputs", "_outputs", "_quick", "output_names"}
+    _UNTRACKED = Model._UNTRACKED | {
+        "_operations",
+        "_nodes",
+        "_node_depths",
+        "_inputs",
+        "_outputs",
+        "_quick",
+        "output_names",
+    }
 
     def __init__(self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any) -> None:
         trainable = kwargs.pop("trainable", None)
