@@ -13,8 +13,8 @@ def install_as_keras() -> None:
     """Answers `import keras`, `from keras import ...` and `tensorflow.keras` with striate in this process.
 
     `keras.layers` is then the module `striate.layers` itself, and so with every other module below `keras`. The top
-    module `keras` has striate's names and, as `__version__`, the version of Keras that striate follows. Calling it again does
-    nothing.
+    module `keras` has striate's names and, as `__version__`, the version of Keras that striate follows.
+    Calling it again does nothing.
 
     Raises:
         RuntimeError: Keras or TensorFlow itself is already imported, so that names of both would be mixed.

@@ -34,7 +34,7 @@ class KerasModule(ModuleType):
         except AttributeError:
             if name in dir(root) or name.startswith("_"):
                 raise
-            raise AttributeError(messages.missing(name, dir(root))) from None
+            raise _no_attribute(messages.missing(name, dir(root)), name) from None
         return answering(value) if isinstance(value, ModuleType) else value
 
     def __dir__(self) -> list[str]:
@@ -57,7 +57,7 @@ class TensorFlowModule(ModuleType):
             return importlib.import_module("keras")
         if name.startswith("__") and name != "__version__":
             raise AttributeError(f"module 'tensorflow' has no attribute '{name}'")
-        raise AttributeError(messages.tensorflow(name))
+        raise _no_attribute(messages.tensorflow(name), name)
 
 
 class _Namespace(ModuleType):
@@ -66,11 +66,16 @@ class _Namespace(ModuleType):
     def __getattr__(self, name: str) -> Any:
         tail = self.__name__.partition(".")[2]
         if not name.startswith("_") and tail in NAMES and name not in dir(self):
-            raise AttributeError(messages.missing(f"{tail}.{name}", dir(self)))
+            raise _no_attribute(messages.missing(f"{tail}.{name}", dir(self)), name)
         own = vars(self).get("__getattr__")
         if own is not None:
             return own(name)  # raises again, with the module's own words
         raise AttributeError(f"module '{self.__name__}' has no attribute '{name}'")
+
+
+def _no_attribute(text: str, name: str) -> AttributeError:
+    """With an object named, so that Python adds no second suggestion to the one in the text."""
+    return AttributeError(text, name=name, obj=None)
 
 
 def answering(module: ModuleType) -> ModuleType:

@@ -29,7 +29,7 @@ _MARK = "var(--striate-mark, #d55e00)"
 
 @dataclass(frozen=True)
 class Cell:
-    """One square: its text, its kind (`value`, `kernel`, `pad`, `gap`, `plain`), and how strongly it is filled (0 to 1)."""
+    """Its text, its kind (`value`, `kernel`, `pad`, `gap`, `plain`), and how strongly it is filled (0 to 1)."""
 
     text: str = ""
     kind: str = "plain"
@@ -93,7 +93,8 @@ def grid(rows: Sequence[Sequence[Cell]], title: str, mark: Mark | None = None, a
     w, h = width * CELL + 6, height * CELL + 6
     svg = (
         f'<svg role="img" aria-label="{label}" viewBox="-3 -3 {w} {h}" width="{w}" height="{h}" '
-        f'style="max-width:100%;height:auto;font:13px ui-sans-serif,system-ui,sans-serif">{squares}{_outline(mark)}</svg>'
+        f'style="max-width:100%;height:auto;font:13px ui-sans-serif,system-ui,sans-serif">'
+        f"{squares}{_outline(mark)}</svg>"
     )
     return (
         f'<figure class="striate-grid" style="margin:0;text-align:center;max-width:100%">{svg}'

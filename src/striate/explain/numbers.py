@@ -39,7 +39,7 @@ def show_convolution(x: Any, kernel: Any, y: Any, flip: bool = False) -> Drawing
     """
     x, y = _plane(x), _plane(y)
     kernel = np.asarray(kernel).reshape(np.shape(kernel)[:2])
-    out = tuple(window.output_size(i, k) for i, k in zip(x.shape, kernel.shape, strict=True))
+    out = tuple(window.output_size(i, k) or 0 for i, k in zip(x.shape, kernel.shape, strict=True))
     if y.shape != out:
         raise ValueError(f"show_convolution: y has the shape {y.shape}, formula (4) gives {out} for this x and kernel.")
     used = kernel[::-1, ::-1] if flip else kernel
