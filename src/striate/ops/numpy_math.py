@@ -170,7 +170,12 @@ subtract = _binary("subtract", prim.sub, "x1 - x2.")
 multiply = _binary("multiply", prim.mul, "x1 * x2.")
 divide = _binary("divide", prim.div, "x1 / x2, a float.", ("true_divide",), "float")
 true_divide = divide
-floor_divide = _binary("floor_divide", prim.floor_div, "The largest whole number not above x1 / x2.", least="int")
+floor_divide = _binary(
+    "floor_divide",
+    prim.floor_div,
+    "The largest whole number not above x1 / x2.",
+    least="int",
+)
 mod = _binary("mod", prim.mod, "The remainder of x1 / x2, with the sign of x2.", least="int")
 maximum = _binary("maximum", prim.maximum, "The larger of x1 and x2, element by element; NaN where either is NaN.")
 minimum = _binary("minimum", prim.minimum, "The smaller of x1 and x2, element by element; NaN where either is NaN.")

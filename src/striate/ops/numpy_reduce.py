@@ -282,7 +282,9 @@ def _nan_mean(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
 
 def _nan_var(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     x = as_float(x)
-    return _nan_mean(elementwise.square(elementwise.sub(x, _nan_mean(x, axes, True))), axes, keepdims)
+    # NaN goes before the square, whose gradient would bring it back
+    deviation = _without_nan(elementwise.sub(x, _nan_mean(x, axes, True)), 0.0)
+    return elementwise.div(_sum(elementwise.square(deviation), axes, keepdims), _counted(x, axes, keepdims))
 
 
 def _nan_extreme(fn: Any, worst: float) -> Callable[..., Any]:
