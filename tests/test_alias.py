@@ -46,9 +46,7 @@ def test_tensorflow_keras_is_the_same() -> None:
 
 
 def test_the_version_is_keras_s_and_the_backend_is_striate() -> None:
-    out = printed(
-        "import keras, striate\nprint(keras.__version__, keras.backend.backend(), striate.__version__)"
-    ).split()
+    out = printed("import keras as k, striate as s\nprint(k.__version__, k.backend.backend(), s.__version__)").split()
     assert out[0].startswith("3.15") and out[1] == "striate" and out[2] != out[0]
 
 
@@ -93,7 +91,4 @@ def test_twice_is_as_once_and_real_keras_first_is_an_error() -> None:
 
 
 def test_pickles_name_striate() -> None:
-    assert (
-        printed("import pickle, keras\nprint(pickle.loads(pickle.dumps(keras.layers.Conv2D)).__module__[:7])")
-        == "striate"
-    )
+    assert printed("import pickle, keras\nprint(pickle.dumps(keras.layers.Conv2D, 0)[1:8].decode())") == "striate"

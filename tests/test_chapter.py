@@ -108,7 +108,8 @@ def prepare(folder: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
     (folder / "start").mkdir()
     (folder / "start" / "sitecustomize.py").write_text(CUSTOMIZE.format(digest=digest))
     paths = [str(folder / "start"), *(p for p in sys.path if p)]
-    return {**os.environ, "KERAS_HOME": str(folder / "home"), "PYTHONPATH": os.pathsep.join(paths)}, values
+    inherited = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}  # a kernel's own: pictures
+    return {**inherited, "KERAS_HOME": str(folder / "home"), "PYTHONPATH": os.pathsep.join(paths)}, values
 
 
 @pytest.fixture(scope="module")

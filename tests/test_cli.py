@@ -36,7 +36,8 @@ def test_a_script_runs_as_python_would_run_it(tmp_path: Path) -> None:
     (tmp_path / "beside.py").write_text("HERE = 'beside'")
     text = (
         "import sys, keras\nfrom beside import HERE\nfrom keras import ops\n"
-        "if __name__ == '__main__':\n    print(sys.argv, HERE, keras.backend.backend(), sys.modules['__main__'].ops is ops, __file__)"
+        "if __name__ == '__main__':\n    main = sys.modules['__main__']\n"
+        "    print(sys.argv, HERE, keras.backend.backend(), main.ops is ops, __file__)"
     )
     done = striate("run", script(tmp_path, text), "--epochs", "3", "-x", cwd=tmp_path)
     assert done.stdout == "['script.py', '--epochs', '3', '-x'] beside striate True script.py\n"

@@ -42,7 +42,7 @@ def page(sections: Sequence[Section], facts: str) -> str:
 
 _HEAD = (
     "<header><h1>Convolution, from one kernel to VGG‑19</h1><p>A chapter on convolutional networks, run on striate. "
-    "Every number, shape and picture on this page was computed when the page was made, by the code that stands above it. "
+    "Every number, shape and picture on this page was computed when the page was made, by the code above it. "
     "The moving outlines rest while the pointer is over a drawing.</p></header>\n"
 )
 
@@ -69,7 +69,7 @@ def _picture(png: bytes, alt: str) -> str:
 
 def highlighted(source: str) -> str:
     """Python source as HTML, its keywords, strings, numbers and comments marked."""
-    from pygments.lexers import PythonLexer  # type: ignore[import-untyped]
+    from pygments.lexers import PythonLexer
 
     return "".join(_token(str(kind), text) for kind, text in PythonLexer().get_tokens(source)).rstrip()
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from .parts import Code
 
-_STYLE = {
+_STYLE: Any = {
     "figure.facecolor": "none",
     "savefig.facecolor": "none",
     "text.color": "#7b7f87",  # readable on a light and on a dark page
@@ -60,9 +60,11 @@ class Runner:
     def _execute(self, source: str, name: str) -> Any:
         """The value of the last expression, None where the cell ends with a statement."""
         tree = ast.parse(source, name)
-        last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        last = tree.body[-1] if tree.body else None
+        if isinstance(last, ast.Expr):
+            tree.body.pop()
         exec(compile(tree, name, "exec"), self.namespace)
-        if last is None:
+        if not isinstance(last, ast.Expr):
             return None
         return eval(compile(ast.Expression(last.value), name, "eval"), self.namespace)
 
