@@ -101,22 +101,27 @@ class Tracked:
         """The variables of this object itself, not those of its sublayers."""
         return [v for v in self._look() if isinstance(v, Variable)]
 
+    @property
+    def _seed_generators(self) -> list[Any]:
+        """The seed generators that this object itself holds, each once."""
+        return unique(v for name, v in self.__dict__.items() if name not in self._UNTRACKED for v in _generators(v))
+
     def _sublayers(self) -> list[Any]:
         """The layers that this object holds, each once."""
         return [v for v in self._look() if isinstance(v, Tracked)]
 
-    def _flatten_layers(self, include_self: bool = True, recursive: bool = True) -> Iterator[Any]:
+    def _flatten_layers(self, include_self: bool = True, recursive: bool = True) -> list[Any]:
         """This layer and those below it, each once."""
-        seen: set[int] = set()
+        found: dict[int, Any] = {}
         stack: list[Any] = [self] if include_self else list(self._sublayers())
         while stack:
             layer = stack.pop(0)
-            if id(layer) in seen:
+            if id(layer) in found:
                 continue
-            seen.add(id(layer))
-            yield layer
+            found[id(layer)] = layer
             if recursive or layer is self:
                 stack[:0] = layer._sublayers()
+        return list(found.values())
 
 
 def _members(items: Iterable[Any]) -> Iterator[Any]:
@@ -130,6 +135,14 @@ def _members(items: Iterable[Any]) -> Iterator[Any]:
             yield item
         elif isinstance(getattr(item, "state", None), Variable):
             yield item.state
+
+
+def _generators(value: Any) -> Iterator[Any]:
+    if isinstance(value, list | tuple | set | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _generators(item)
+    elif isinstance(getattr(value, "state", None), Variable) and not isinstance(value, Tracked):
+        yield value
 
 
 def _among(found: list[Any], value: Any) -> bool:
