@@ -58,7 +58,7 @@ def test_wrong_values_are_refused_as_keras_does(real_keras: ModuleType, setter: 
 def test_wrong_values_that_keras_lets_in() -> None:
     with pytest.raises(ValueError, match="epsilon"):
         config.set_epsilon("small")
-    with pytest.raises(ValueError, match="Conv2D 'c'.*NCHW"):
+    with pytest.raises(ValueError, match=r"Conv2D 'c'.*NCHW"):
         config.standardize_data_format("NCHW", "Conv2D 'c'")
 
 
@@ -98,7 +98,15 @@ def test_a_file_that_cannot_be_read_warns(tmp_path: Path, text: str | bytes) -> 
 
 
 @pytest.mark.parametrize(
-    "entry", [{"floatx": "float33"}, {"floatx": 3}, {"epsilon": "x"}, {"epsilon": 0}, {"epsilon": True}, {"image_data_format": []}]
+    "entry",
+    [
+        {"floatx": "float33"},
+        {"floatx": 3},
+        {"epsilon": "x"},
+        {"epsilon": 0},
+        {"epsilon": True},
+        {"image_data_format": []},
+    ],
 )  # fmt: skip
 def test_a_wrong_entry_warns_and_leaves_the_others(tmp_path: Path, entry: dict[str, Any]) -> None:
     good = {"floatx": "float64", "epsilon": 1e-4, "image_data_format": "channels_first"}
@@ -128,7 +136,7 @@ def test_the_file_is_read_at_import_and_never_written(tmp_path: Path) -> None:
     assert run(tmp_path) == "float64 1e-07 channels_first\n"
 
 
-# Threads ---------------------------------------------------------------------------------------------------------------
+# Threads --------------------------------------------------------------------------------------------------------------
 
 
 def test_threads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
-"""Wrong uses: each gives the error type that Keras gives, with a message that names the layer, what came, and what would work.
+"""Wrong uses: each gives the error type that Keras gives, with a message that names the layer, what came, and what
+would work.
 
-Each row is run with real Keras as well, so that the type is Keras's own, unless the row says that Keras has no such thing, or
-that it fails in another way there (then why stands beside it).
+Each row is run with real Keras as well, so that the type is Keras's own, unless the row says that Keras has no such
+thing, or that it fails in another way there (then why stands beside it).
 """
 
 from __future__ import annotations
@@ -42,10 +43,12 @@ def image(*shape: int) -> np.ndarray:
     return np.zeros(shape, "float32")
 
 
-# Windows -----------------------------------------------------------------------------------------------------------------
+# Windows --------------------------------------------------------------------------------------------------------------
 
 
-@row(ValueError, "c1", "5x5 kernel", "3x7 input", "padding='same'", "at most 3", "at least 5x5", keras=False)  # on arrays
+@row(
+    ValueError, "c1", "5x5 kernel", "3x7 input", "padding='same'", "at most 3", "at least 5x5", keras=False
+)  # on arrays
 def kernel_larger_than_the_input(k, tmp):
     k.layers.Conv2D(4, 5, name="c1")(image(1, 3, 7, 1))
 
@@ -180,7 +183,7 @@ def a_norm_that_is_none(k, tmp):
     k.layers.LpPooling2D(2, p=0.5)
 
 
-# Shapes and types of inputs ----------------------------------------------------------------------------------------------
+# Shapes and types of inputs -------------------------------------------------------------------------------------------
 
 
 @row(ValueError, "c1", "ndim=3", "(8, 8, 3)", "x[None, ...]")
@@ -286,7 +289,7 @@ def a_symbolic_tensor_as_an_array(k, tmp):
     np.asarray(k.Input((3,)))
 
 
-# Merging and reshaping ---------------------------------------------------------------------------------------------------
+# Merging and reshaping ------------------------------------------------------------------------------------------------
 
 
 @row(ValueError, "a1", "incompatible", "(3,)", "(4,)")
@@ -344,7 +347,7 @@ def repeating_a_string_of_times(k, tmp):
     k.layers.RepeatVector("x")
 
 
-# Names, activations, initializers ----------------------------------------------------------------------------------------
+# Names, activations, initializers -------------------------------------------------------------------------------------
 
 
 @row(ValueError, "relux")
@@ -377,7 +380,7 @@ def a_negative_slope_of_none(k, tmp):
     k.layers.LeakyReLU(negative_slope=None)
 
 
-# Models ------------------------------------------------------------------------------------------------------------------
+# Models ---------------------------------------------------------------------------------------------------------------
 
 
 @row(ValueError, "isn't built", "build")
@@ -478,7 +481,7 @@ def a_layer_without_super(k, tmp):
     Forgetful()(image(1, 3))
 
 
-# Files and images --------------------------------------------------------------------------------------------------------
+# Files and images -----------------------------------------------------------------------------------------------------
 
 
 @row(FileNotFoundError, "nowhere.png")

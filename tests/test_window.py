@@ -32,7 +32,7 @@ def positions(i: int, k: int, s: int, lo: int, hi: int, d: int) -> list[list[int
     return found
 
 
-# Forward sizes ---------------------------------------------------------------------------------------------------------
+# Forward sizes --------------------------------------------------------------------------------------------------------
 
 
 @given(sizes, kernels, strides, pairs, dilations)
@@ -69,9 +69,11 @@ def test_full_touches_the_input_with_every_window_and_causal_never_looks_ahead(i
 
 # Sizes that the chapter prints, or derives: (i, k, s, padding, o).
 CHAPTER = [
-    (32, 3, 1, "valid", 30), (32, 5, 1, "valid", 28), (30, 2, 2, "valid", 15), (13, 2, 2, "valid", 6), (7, 3, 1, "valid", 5),
+    (32, 3, 1, "valid", 30), (32, 5, 1, "valid", 28), (30, 2, 2, "valid", 15), (13, 2, 2, "valid", 6),
+    (7, 3, 1, "valid", 5),
     (7, 3, 1, "same", 7), (7, 4, 1, "same", 7), (7, 3, 2, "same", 4), (6, 3, 2, "same", 3), (5, 3, 2, "same", 3),
-    (128, 5, 2, "valid", 62), (128, 5, 3, "valid", 42), (62, 2, 2, "valid", 31), (31, 2, 3, "valid", 10), (21, 4, 2, "valid", 9),
+    (128, 5, 2, "valid", 62), (128, 5, 3, "valid", 42), (62, 2, 2, "valid", 31), (31, 2, 3, "valid", 10),
+    (21, 4, 2, "valid", 9),
     (10, 3, 2, "same", 5), (9, 3, 2, "same", 5), (5, 3, 1, "full", 7), (3, 3, 2, (1, 1), 2), (4, 3, 2, (1, 1), 2),
 ]  # fmt: skip
 
@@ -122,7 +124,7 @@ def test_adaptive_windows_cover_the_input_evenly(i: int, o: int) -> None:
         assert windows == tuple((n * (i // o), (n + 1) * (i // o)) for n in range(o))
 
 
-# Transposed convolutions -----------------------------------------------------------------------------------------------
+# Transposed convolutions ----------------------------------------------------------------------------------------------
 
 
 @given(sizes, kernels, strides, st.one_of(names, pairs), dilations)
@@ -228,13 +230,13 @@ def test_transposed_pads_per_axis() -> None:
     assert window.resolve_transposed_pads((2, 4), (3, 3), (2, 2), "same", (1, 1), (1, 0)) == ((0, 1), (1, 1))
 
 
-# Receptive fields ------------------------------------------------------------------------------------------------------
+# Receptive fields -----------------------------------------------------------------------------------------------------
 
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 3), pairs, dilations), max_size=4), st.integers(0, 3))
 def test_receptive_field_is_what_a_trace_of_dependencies_finds(layers: list[Any], n: int) -> None:
     seen, field = {n}, window.Receptive()
-    for k, s, (lo, hi), d in reversed(layers):
+    for k, s, (lo, _), d in reversed(layers):
         seen = {o * s - lo + t * d for o in seen for t in range(k)}
     for k, s, pair, d in layers:
         field = field.then(k, s, pair, d)
@@ -253,7 +255,7 @@ def test_receptive_field_of_vgg() -> None:
     assert window.Receptive().then(3, 2, None).span(0) is None
 
 
-# What callers pass, and errors -----------------------------------------------------------------------------------------
+# What callers pass, and errors ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -271,7 +273,9 @@ def test_padding_in_every_form(given_: Any, rank: int, expected: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["causal", "", None, -1, 1.5, True, (1, 2, 3), ((1, 2, 3), 1), (1, "a"), (1, (0, -1)), {}, {1, 2}, object(), (None, 1)]
+    "wrong",
+    ["causal", "", None, -1, 1.5, True, (1, 2, 3), ((1, 2, 3), 1), (1, "a"), (1, (0, -1)),
+     {}, {1, 2}, object(), (None, 1)],
 )  # fmt: skip
 def test_wrong_padding(wrong: Any) -> None:
     with pytest.raises(ValueError, match=r"^Conv2D 'c': .*padding"):
@@ -326,7 +330,8 @@ def refusal(*args: Any, **kwargs: Any) -> str:
 
 def test_the_error_of_a_kernel_that_does_not_fit() -> None:
     assert refusal((3, 7), (5, 5), (1, 1), "valid", (1, 1), where="Conv2D 'conv2d_3'") == (
-        "Conv2D 'conv2d_3': a 5x5 kernel does not fit a 3x7 input with padding='valid' (o = floor((3 + 0 - 5)/1) + 1 = -1). "
+        "Conv2D 'conv2d_3': a 5x5 kernel does not fit a 3x7 input with padding='valid' (o = floor((3 + 0 - 5)/1) + 1 "
+        "= -1). "
         "Use padding='same', a kernel of at most 3, or an input of at least 5x5."
     )
     assert refusal((3,), (5,), (2,), "valid", (1,), what="pooling window") == (

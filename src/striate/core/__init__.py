@@ -1,1 +1,2 @@
-"""What everything else stands on: window arithmetic, dtypes, errors, configuration, the class registry. It imports nothing above it."""
+"""What everything else stands on: window arithmetic, dtypes, errors, configuration, the class registry. It imports
+nothing above it."""

@@ -1,4 +1,5 @@
-"""Settings of the process: default float type, fuzz factor, image layout, threads. Read once from Keras's own `keras.json`.
+"""Settings of the process: default float type, fuzz factor, image layout, threads. Read once from Keras's own
+`keras.json`.
 
 The file (in `KERAS_HOME`, else `~/.keras`) is never written; one that cannot be used gives a warning and the defaults.
 """
@@ -153,7 +154,9 @@ def _threads_from_environment() -> int | None:
         return None
     if text.isdecimal() and int(text) >= 1:
         return int(text)
-    warnings.warn(message("STRIATE_NUM_THREADS", f"ignored: expected a whole number of at least 1, got {text!r}"))
+    warnings.warn(
+        message("STRIATE_NUM_THREADS", f"ignored: expected a whole number of at least 1, got {text!r}"), stacklevel=2
+    )
     return None
 
 

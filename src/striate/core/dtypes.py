@@ -82,7 +82,8 @@ def _name(dtype: Any) -> str:
 
 @functools.cache
 def name_of(dtype: Any) -> str:
-    """The name of an array's (or a graph value's) dtype: `str(dtype)`, which NumPy takes microseconds for, remembered."""
+    """The name of an array's (or a graph value's) dtype: `str(dtype)`, which NumPy takes microseconds for,
+    remembered."""
     return str(dtype)
 
 

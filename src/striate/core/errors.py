@@ -1,4 +1,5 @@
-"""How every error of the package is worded: where it happened, what is wrong, and the smallest change that would work."""
+"""How every error of the package is worded: where it happened, what is wrong, and the smallest change that would
+work."""
 
 from __future__ import annotations
 

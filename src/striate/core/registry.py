@@ -26,7 +26,8 @@ _scope: ContextVar[Mapping[str, Any]] = ContextVar("striate_custom_objects", def
 
 
 def export(*paths: str) -> Callable[[T], T]:
-    """Decorator: makes the object public under each of `paths`, such as `"keras.layers.Conv2D"`; the first one is its name.
+    """Decorator: makes the object public under each of `paths`, such as `"keras.layers.Conv2D"`; the first one is its
+    name.
 
     Raises:
         ValueError: without a path, or where a path already belongs to something else.
@@ -79,7 +80,8 @@ def module_objects(module: str) -> dict[str, Any]:
     "keras.utils.CustomObjectScope",
 )
 class CustomObjectScope:
-    """Inside the `with` block, names in `custom_objects` are found when models and layers are made from configs or files.
+    """Inside the `with` block, names in `custom_objects` are found when models and layers are made from configs or
+    files.
 
     It holds for the thread (or asynchronous task) that entered it. Scopes nest: the inner one is asked first.
 

@@ -29,7 +29,8 @@ def map_structure(fn: Callable[..., Any], structure: Any, *others: Any) -> Any:
 
 
 def pack(structure: Any, leaves: Sequence[Any]) -> Any:
-    """`structure` with its leaves, in the order of `flatten`, replaced by `leaves`; ValueError if their number differs."""
+    """`structure` with its leaves, in the order of `flatten`, replaced by `leaves`; ValueError if their number
+    differs."""
     if len(flatten(structure)) != len(leaves):
         raise ValueError(f"expected {len(flatten(structure))} values for the structure, got {len(leaves)}")
     return _pack(structure, iter(leaves))
@@ -65,3 +66,17 @@ def _plain(structure: Any, children: Any) -> Any:
     """Subclasses of list, tuple and dict (tracked containers) come back as the plain type."""
     base = next(t for t in (dict, list, tuple) if isinstance(structure, t))
     return base(children)
+
+
+def assert_same_structure(a: Any, b: Any) -> None:
+    """ValueError unless both have the same nesting, types of containers and keys."""
+    if is_nested(a) != is_nested(b):
+        raise ValueError(f"`a` and `b` don't have the same structure: {a!r} and {b!r}.")
+    if not is_nested(a):
+        return
+    keys = sorted(a, key=str) == sorted(b, key=str) if isinstance(a, dict) and isinstance(b, dict) else True
+    if isinstance(a, dict) != isinstance(b, dict) or type(a) is not type(b) or len(a) != len(b) or not keys:
+        raise ValueError(f"`a` and `b` don't have the same structure: {a!r} and {b!r}.")
+    pairs = ((a[k], b[k]) for k in a) if isinstance(a, dict) else zip(a, b, strict=True)
+    for x, y in pairs:
+        assert_same_structure(x, y)

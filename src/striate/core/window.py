@@ -1,6 +1,7 @@
 """The only window arithmetic there is: sizes, padding, transposed convolutions, receptive fields.
 
-Everything rests on two lines. With input size i, padding p = lo + hi, stride s and a kernel that spans k_eff = (k - 1) d + 1,
+Everything rests on two lines. With input size i, padding p = lo + hi, stride s and a kernel that spans
+k_eff = (k - 1) d + 1,
 
     formula (6)         o  = floor((i + p - k_eff) / s) + 1               `_count`
     its inverse         o' = s (i' - 1) + a + k_eff - p                   `_span`,  a = (i + p - k_eff) mod s
@@ -8,8 +9,8 @@ Everything rests on two lines. With input size i, padding p = lo + hi, stride s 
 as the chapter numbers them; formulas (4) `o = i - k + 1` and (5) `o = i + p - k + 1` are (6) without padding or stride.
 Source: Dumoulin & Visin (2016), "A guide to convolution arithmetic for deep learning", relationships 6, 14 and 15.
 
-Throughout, one axis has the size `i`, kernel `k`, stride `s`, dilation `d`; `padding` is a name or a pair `(lo, hi)`. A size that
-is not known is None, and so is whatever depends on it.
+Throughout, one axis has the size `i`, kernel `k`, stride `s`, dilation `d`; `padding` is a name or a pair `(lo, hi)`. A
+size that is not known is None, and so is whatever depends on it.
 """
 
 from __future__ import annotations
@@ -46,14 +47,14 @@ def effective_kernel(k: int, d: int = 1) -> int:
     return (k - 1) * d + 1
 
 
-# Sizes and padding -----------------------------------------------------------------------------------------------------
+# Sizes and padding ----------------------------------------------------------------------------------------------------
 
 
 def pads(padding: Padding, i: Size, k: int, s: int = 1, d: int = 1) -> Pair | None:
     """Zeros before and after one axis; None where they depend on an unknown size.
 
-    `"valid"` none; `"full"` k_eff - 1 on either side (p = 2 (k - 1) in the chapter); `"causal"` k_eff - 1 before; `"same"` just
-    enough for ceil(i / s) windows (p = k - 1 at stride 1), half on either side.
+    `"valid"` none; `"full"` k_eff - 1 on either side (p = 2 (k - 1) in the chapter); `"causal"` k_eff - 1 before;
+    `"same"` just enough for ceil(i / s) windows (p = k - 1 at stride 1), half on either side.
 
     Raises:
         ValueError: for an unknown name.
@@ -134,11 +135,12 @@ def formula(i: int, k: int, s: int = 1, padding: Padding = (0, 0), d: int = 1) -
 
 
 def adaptive_windows(i: int, o: int) -> tuple[Pair, ...]:
-    """The `o` windows `(start, end)` that adaptive pooling takes from size `i`: floor(n i / o) up to ceil((n + 1) i / o)."""
+    """The `o` windows `(start, end)` that adaptive pooling takes from size `i`: floor(n i / o) up to
+    ceil((n + 1) i / o)."""
     return tuple((n * i // o, -(-(n + 1) * i // o)) for n in range(o))
 
 
-# Transposed convolutions -----------------------------------------------------------------------------------------------
+# Transposed convolutions ----------------------------------------------------------------------------------------------
 
 
 def transposed_size(
@@ -148,7 +150,8 @@ def transposed_size(
 
         o' = s (i' - 1) + a + k_eff - p
 
-    For a pair, `"full"` and `"causal"`, p is their sum and a is `output_padding` (None: 0). Keras's two names choose p and a:
+    For a pair, `"full"` and `"causal"`, p is their sum and a is `output_padding` (None: 0). Keras's two names choose p
+    and a:
 
     - `"valid"`: p = 0, a = `output_padding`, or with None just enough that every stride is whole: max(s - k_eff, 0),
       so that o' = s (i' - 1) + max(k_eff, s);
@@ -166,8 +169,9 @@ def transposed_pads(
 ) -> Pair:
     """The padding of the associated forward convolution: the one from size o' (`transposed_size`) to size i'.
 
-    With it, `transposed(y)[o]` is the sum of `y[j] w[t]` over all j, t with `o = j s + t d - lo`. It never depends on `i`. For `"same"`
-    it is what makes i' windows cover o', half on either side: p = max(s (i' - 1) + k_eff - o', 0). `hi` is negative only where
+    With it, `transposed(y)[o]` is the sum of `y[j] w[t]` over all j, t with `o = j s + t d - lo`. It never depends on
+    `i`. For `"same"` it is what makes i' windows cover o', half on either side: p = max(s (i' - 1) + k_eff - o', 0).
+    `hi` is negative only where
     `output_padding >= s`, so that the forward convolution still gives i'.
     """
     lo, hi, a = _transposed_terms(k, s, padding, d, output_padding)
@@ -242,7 +246,8 @@ def output_padding_for(
 
 
 class Transpose(NamedTuple):
-    """A transposed convolution as an ordinary one, over the input with s - 1 zeros between its units (the chapter's primes)."""
+    """A transposed convolution as an ordinary one, over the input with s - 1 zeros between its units (the chapter's
+    primes)."""
 
     kernel: int
     stride: int
@@ -263,14 +268,14 @@ def associated_transpose(i: int, k: int, s: int = 1, padding: Padding = (0, 0), 
     return Transpose(k, 1, 2 * (k_eff - 1) - p + a, a)
 
 
-# Receptive fields ------------------------------------------------------------------------------------------------------
+# Receptive fields -----------------------------------------------------------------------------------------------------
 
 
 class Receptive(NamedTuple):
     """What one output unit sees of the input, along one axis, after a stack of windows.
 
-    Unit n sees the positions `start + n jump` to `start + n jump + size - 1`; those outside the input are padding. `start` is None
-    where a padding is unknown. A dilated stack may skip positions in between.
+    Unit n sees the positions `start + n jump` to `start + n jump + size - 1`; those outside the input are padding.
+    `start` is None where a padding is unknown. A dilated stack may skip positions in between.
     """
 
     size: int = 1
@@ -288,7 +293,7 @@ class Receptive(NamedTuple):
         return None if first is None else (first, first + self.size - 1)
 
 
-# What callers pass -----------------------------------------------------------------------------------------------------
+# What callers pass ----------------------------------------------------------------------------------------------------
 
 
 def normalize_tuple(value: Any, rank: int, name: str, *, where: str = "", allow_zero: bool = False) -> tuple[int, ...]:
@@ -313,7 +318,8 @@ def normalize_tuple(value: Any, rank: int, name: str, *, where: str = "", allow_
 def normalize_output_padding(
     value: Any, rank: int, strides: Sequence[int], *, where: str = ""
 ) -> tuple[int, ...] | None:
-    """`output_padding` of a transposed convolution as one int per axis, or None; ValueError unless each is below its stride."""
+    """`output_padding` of a transposed convolution as one int per axis, or None; ValueError unless each is below its
+    stride."""
     if value is None:
         return None
     extra = normalize_tuple(value, rank, "output_padding", where=where, allow_zero=True)
@@ -331,7 +337,8 @@ def normalize_padding(
     """`padding` as one of the names in lower case, or as a pair `(lo, hi)` per axis.
 
     Args:
-        padding: a name in any case; an int, for both sides of every axis; or one entry per axis, each an int or a pair. With one
+        padding: a name in any case; an int, for both sides of every axis; or one entry per axis, each an int or a pair.
+            With one
             axis, a bare pair will do.
         allowed: the names that the caller knows.
 
@@ -391,7 +398,7 @@ def _per_axis(padding: Paddings, rank: int) -> tuple[Padding, ...]:
     return (padding,) * rank if isinstance(padding, str) else tuple(padding)
 
 
-# Words for what does not fit -------------------------------------------------------------------------------------------
+# Words for what does not fit ------------------------------------------------------------------------------------------
 
 
 def _does_not_fit(axes: Sequence[Any], bad: Sequence[int], padding: Paddings, where: str, what: str) -> str:
@@ -423,7 +430,8 @@ def _smallest_input(i: Size, k: int, s: int, padding: Padding, d: int) -> int:
 
 def _transposed_empty(i: int, k: int, s: int, padding: Padding, d: int, output_padding: Size, *, where: str) -> str:
     lo, hi, a = _transposed_terms(k, s, padding, d, output_padding)
-    numbers = f"o' = {s}({i} - 1) + {a} + {effective_kernel(k, d)} - {lo + hi} = {transposed_size(i, k, s, padding, d, output_padding)}"
+    size = transposed_size(i, k, s, padding, d, output_padding)
+    numbers = f"o' = {s}({i} - 1) + {a} + {effective_kernel(k, d)} - {lo + hi} = {size}"
     problem = f"a transposed convolution of an input of {i} with {_shown(padding)} has no output ({numbers})"
     return message(where, problem, "Use less padding, a larger kernel, or a larger input")
 

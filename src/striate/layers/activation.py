@@ -26,7 +26,8 @@ class _ActivationLayer(Layer):
             raise ValueError(
                 message(
                     f"{type(self).__name__} '{self.name}'",
-                    f"The {name} value of a {type(self).__name__} layer cannot be None or negative: expected a number{rule}. "
+                    f"The {name} value of a {type(self).__name__} layer cannot be None or negative: expected a "
+                    f"number{rule}. "
                     f"Received: {name}={value}",
                 )
             )
@@ -46,7 +47,9 @@ class ReLU(_ActivationLayer):
         negative_slope, threshold: at least 0.
     """
 
-    def __init__(self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0, **kwargs: Any) -> None:
+    def __init__(
+        self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.max_value = None if max_value is None else self._number("max_value", max_value)
         self.negative_slope = self._number("negative_slope", negative_slope)

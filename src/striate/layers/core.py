@@ -127,7 +127,11 @@ class Dropout(Layer):
         super().__init__(**kwargs)
         if not isinstance(rate, int | float) or not 0 <= rate <= 1:
             raise ValueError(
-                message(f"Dropout '{self.name}'", f"Invalid value received for argument `rate`. Expected a float value between 0 and 1. Received: rate={rate!r}")
+                message(
+                    f"Dropout '{self.name}'",
+                    "Invalid value received for argument `rate`. Expected a float value between 0 and 1. Received: "
+                    f"rate={rate!r}",
+                )
             )
         self.rate, self.seed, self.noise_shape = rate, seed, noise_shape
         self.seed_generator = random.SeedGenerator(seed) if rate > 0 else None
@@ -160,7 +164,9 @@ class Rescaling(Layer):
 
     def call(self, inputs: Any) -> Any:
         x = ops.cast(inputs, self.compute_dtype)
-        return ops.add(ops.multiply(x, ops.cast(self.scale, self.compute_dtype)), ops.cast(self.offset, self.compute_dtype))
+        return ops.add(
+            ops.multiply(x, ops.cast(self.scale, self.compute_dtype)), ops.cast(self.offset, self.compute_dtype)
+        )
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The input's shape."""
@@ -185,7 +191,8 @@ class Resizing(Layer):
 
     def __init__(
         self, height: int, width: int, interpolation: str = "bilinear", crop_to_aspect_ratio: bool = False,
-        pad_to_aspect_ratio: bool = False, fill_mode: str = "constant", fill_value: float = 0.0, antialias: bool = False,
+        pad_to_aspect_ratio: bool = False, fill_mode: str = "constant", fill_value: float = 0.0,
+        antialias: bool = False,
         data_format: str | None = None, **kwargs: Any,
     ) -> None:  # fmt: skip
         super().__init__(**kwargs)
@@ -214,7 +221,8 @@ class Resizing(Layer):
 
     def get_config(self) -> dict[str, Any]:
         names = (
-            "height", "width", "interpolation", "crop_to_aspect_ratio", "pad_to_aspect_ratio", "fill_mode", "fill_value",
+            "height", "width", "interpolation", "crop_to_aspect_ratio", "pad_to_aspect_ratio", "fill_mode",
+            "fill_value",
             "antialias", "data_format",
         )  # fmt: skip
         return super().get_config() | {k: getattr(self, k) for k in names}

@@ -19,7 +19,8 @@ class Dense(Layer):
         units: the size of the output's last axis.
         activation: a name or a function; None for none.
         use_bias: whether a bias is added.
-        kernel_*, bias_*: initializer, regularizer and constraint of the kernel `(features, units)` and the bias `(units,)`.
+        kernel_*, bias_*: initializer, regularizer and constraint of the kernel `(features, units)` and the bias
+        `(units,)`.
 
     Raises:
         ValueError: `units` is no positive int.
@@ -65,9 +66,12 @@ class Dense(Layer):
         )  # fmt: skip
         self.bias = (
             self.add_weight(
-                name="bias", shape=(self.units,), initializer=self.bias_initializer,
-                regularizer=self.bias_regularizer, constraint=self.bias_constraint,
-            )  # fmt: skip
+                name="bias",
+                shape=(self.units,),
+                initializer=self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
             if self.use_bias
             else None
         )

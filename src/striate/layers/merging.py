@@ -30,19 +30,29 @@ class Merge(Layer):
         shapes = _shapes(input_shape, self._where())
         if len(shapes) < 1:
             raise ValueError(
-                message(self._where(), f"A merge layer should be called on a list of at least 1 input. Received {len(shapes)} inputs")
+                message(
+                    self._where(),
+                    f"A merge layer should be called on a list of at least 1 input. Received {len(shapes)} inputs",
+                )
             )
         batches = {s[0] for s in shapes if s} - {None, 1}
         if len(batches) > 1:
             raise ValueError(
-                message(self._where(), f"Cannot merge tensors with different batch sizes. Received tensors with shapes {shapes}")
+                message(
+                    self._where(),
+                    f"Cannot merge tensors with different batch sizes. Received tensors with shapes {shapes}",
+                )
             )
         reduce(self._broadcast, (s[1:] for s in shapes))
 
     def call(self, inputs: Any) -> Any:
         if not isinstance(inputs, list | tuple):
             raise ValueError(
-                message(self._where(), f"A merge layer should be called on a list of inputs. Received: inputs={inputs} (not a list of tensors)")
+                message(
+                    self._where(),
+                    f"A merge layer should be called on a list of inputs. Received: inputs={inputs} (not a list of "
+                    "tensors)",
+                )
             )
         rank = max(len(x.shape) for x in inputs)
         return self._merge([_at_rank(x, rank) for x in inputs])
@@ -89,7 +99,11 @@ def _shapes(input_shape: Any, where: str) -> list[Any]:
     nested = isinstance(input_shape, list | tuple) and all(isinstance(s, list | tuple) for s in input_shape)
     if not nested:
         raise ValueError(
-            message(where, f"A merge layer should be called on a list of inputs. Received: input_shape={input_shape} (not a list of shapes)")
+            message(
+                where,
+                f"A merge layer should be called on a list of inputs. Received: input_shape={input_shape} (not a "
+                "list of shapes)",
+            )
         )
     return [tuple(s) for s in input_shape]
 
@@ -123,7 +137,10 @@ class Subtract(Merge):
         super().build(input_shape)
         if len(input_shape) != 2:
             raise ValueError(
-                message(self._where(), f"A `Subtract` layer should be called on exactly 2 inputs. Received: input_shape={input_shape}")
+                message(
+                    self._where(),
+                    f"A `Subtract` layer should be called on exactly 2 inputs. Received: input_shape={input_shape}",
+                )
             )
 
     def _merge(self, inputs: list[Any]) -> Any:
@@ -146,7 +163,11 @@ class Concatenate(Merge):
         shapes = _shapes(input_shape, self._where())
         if len(shapes) < 1:
             raise ValueError(
-                message(self._where(), f"A `Concatenate` layer should be called on a list of at least 1 input. Received: input_shape={input_shape}")
+                message(
+                    self._where(),
+                    "A `Concatenate` layer should be called on a list of at least 1 input. Received: "
+                    f"input_shape={input_shape}",
+                )
             )
         ranks = {len(s) for s in shapes}
         if len(ranks) != 1:
@@ -213,7 +234,11 @@ class Dot(Merge):
             isinstance(axes, list | tuple) and len(axes) == 2 and all(isinstance(a, int) for a in axes)
         ):
             raise (TypeError if not isinstance(axes, list | tuple) else ValueError)(
-                message(self._where(), f"Invalid type for argument `axes`: it should be a list or an int, of 2 entries. Received: axes={axes!r}")
+                message(
+                    self._where(),
+                    "Invalid type for argument `axes`: it should be a list or an int, of 2 entries. Received: "
+                    f"axes={axes!r}",
+                )
             )
         self.axes, self.normalize = axes, normalize
 
@@ -225,7 +250,10 @@ class Dot(Merge):
         shapes = _shapes(input_shape, self._where())
         if len(shapes) != 2:
             raise ValueError(
-                message(self._where(), f"A `Dot` layer should be called on a list of 2 inputs. Received: input_shape={input_shape}")
+                message(
+                    self._where(),
+                    f"A `Dot` layer should be called on a list of 2 inputs. Received: input_shape={input_shape}",
+                )
             )
         a, b = self._pair(shapes)
         m, n = shapes[0][a], shapes[1][b]
@@ -233,7 +261,8 @@ class Dot(Merge):
             raise ValueError(
                 message(
                     self._where(),
-                    f"Incompatible input shapes: axis values {m} (at axis {a}) != {n} (at axis {b}). Full input shapes: "
+                    f"Incompatible input shapes: axis values {m} (at axis {a}) != {n} (at axis {b}). Full input "
+                    "shapes: "
                     f"{shapes[0]}, {shapes[1]}",
                 )
             )

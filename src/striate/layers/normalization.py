@@ -9,6 +9,7 @@ from striate.core.errors import message
 from striate.core.registry import export
 from striate.layers.input_spec import InputSpec
 from striate.layers.layer import Layer
+from striate.trace import Variable
 
 _WEIGHTS = ("beta", "gamma", "moving_mean", "moving_variance")
 
@@ -44,7 +45,8 @@ class BatchNormalization(Layer):
         self.gamma_regularizer = regularizers.get(gamma_regularizer)
         self.beta_constraint = constraints.get(beta_constraint)
         self.gamma_constraint = constraints.get(gamma_constraint)
-        self.gamma = self.beta = None
+        self.gamma: Variable | None = None
+        self.beta: Variable | None = None
 
     def build(self, input_shape: Any) -> None:
         size = input_shape[self.axis]
@@ -118,7 +120,9 @@ def _moments(x: Any, axes: list[int], mask: Any) -> tuple[Any, Any]:
     if mask is None:
         return ops.moments(x, axes=axes)
     weights = ops.cast(mask, x.dtype)
-    weights = ops.broadcast_to(ops.reshape(weights, (*weights.shape, *(1,) * (len(x.shape) - len(weights.shape)))), x.shape)
+    weights = ops.broadcast_to(
+        ops.reshape(weights, (*weights.shape, *(1,) * (len(x.shape) - len(weights.shape)))), x.shape
+    )
     total = ops.add(ops.sum(weights, axis=axes), 1e-7)
     mean = ops.divide(ops.sum(ops.multiply(weights, x), axis=axes), total)
     shape = [1 if i in axes else n for i, n in enumerate(x.shape)]

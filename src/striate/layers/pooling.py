@@ -185,7 +185,11 @@ class BaseAdaptiveAveragePooling(BaseAdaptivePooling):
 
 
 _DOC = "{kind} over {axes}: `{shape}`. See `{base}` for the arguments."
-_SHAPES = {1: "(batch, steps, channels)", 2: "(batch, height, width, channels)", 3: "(batch, depth, height, width, channels)"}
+_SHAPES = {
+    1: "(batch, steps, channels)",
+    2: "(batch, height, width, channels)",
+    3: "(batch, depth, height, width, channels)",
+}
 
 
 def _window_class(base: type[BasePooling], name: str, alias: str, rank: int, default: Any) -> type[Layer]:
@@ -193,7 +197,7 @@ def _window_class(base: type[BasePooling], name: str, alias: str, rank: int, def
 
     def __init__(self: Any, pool_size: Any = default, strides: Any = None, padding: Any = "valid",
                  data_format: str | None = None, name: str | None = None, **kwargs: Any) -> None:  # fmt: skip
-        base.__init__(self, rank, pool_size, strides, padding, data_format, name=name, **kwargs)  # type: ignore[call-arg]
+        base.__init__(self, rank, pool_size, strides, padding, data_format, name=name, **kwargs)
 
     made = _published(base, f"{name}{rank}D", __init__, rank)
     return export(f"keras.layers.{name}{rank}D", *([f"keras.layers.{alias}{rank}D"] if alias else []))(made)

@@ -55,7 +55,10 @@ class Reshape(Layer):
         target = tuple(target_shape)
         if target.count(-1) > 1:
             raise ValueError(
-                message(f"Reshape '{self.name}'", f"The `target_shape` argument must contain at most one -1. Received: {target}")
+                message(
+                    f"Reshape '{self.name}'",
+                    f"The `target_shape` argument must contain at most one -1. Received: {target}",
+                )
             )
         self.target_shape = target
 
@@ -117,7 +120,8 @@ class Permute(Layer):
             raise ValueError(
                 message(
                     f"Permute '{self.name}'",
-                    "Invalid permutation argument `dims` for Permute Layer. The set of indices in `dims` must be consecutive "
+                    "Invalid permutation argument `dims` for Permute Layer. The set of indices in `dims` must be "
+                    "consecutive "
                     f"and start from 1. Received dims={dims}",
                 )
             )
@@ -148,7 +152,11 @@ class RepeatVector(Layer):
     def __init__(self, n: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if not isinstance(n, int):
-            raise TypeError(message(f"RepeatVector '{self.name}'", f"Expected an integer value for `n`, got {n!r} of type {type(n)}"))
+            raise TypeError(
+                message(
+                    f"RepeatVector '{self.name}'", f"Expected an integer value for `n`, got {n!r} of type {type(n)}"
+                )
+            )
         self.n = n
         self.input_spec = InputSpec(ndim=2)
 
@@ -186,7 +194,9 @@ class _Spatial(Layer):
 
     def _spatial(self, shape: Any) -> tuple[Any, ...]:
         if len(shape) != self.rank + 2:
-            raise ValueError(message(self._where(), f"expected an input with {self.rank + 2} axes, got shape {tuple(shape)}"))
+            raise ValueError(
+                message(self._where(), f"expected an input with {self.rank + 2} axes, got shape {tuple(shape)}")
+            )
         return tuple(shape[self._first : self._first + self.rank])
 
     def _pairs(self, value: Any, name: str) -> tuple[tuple[int, int], ...]:
@@ -229,7 +239,9 @@ class BaseZeroPadding(_Spatial):
     def get_config(self) -> dict[str, Any]:
         shown = self.padding[0] if self.rank == 1 else self.padding
         made = super().get_config() | {"padding": shown}
-        return made if self.rank == 1 and self.data_format == "channels_last" else made | {"data_format": self.data_format}
+        return (
+            made if self.rank == 1 and self.data_format == "channels_last" else made | {"data_format": self.data_format}
+        )
 
 
 class BaseCropping(_Spatial):
@@ -262,7 +274,8 @@ class BaseCropping(_Spatial):
                 message(
                     self._where(),
                     "Values in `cropping` parameter should be smaller than the corresponding spatial dimension: "
-                    f"`cropping` must leave something. Received: input_shape={tuple(input_shape)}, cropping={self.cropping}",
+                    f"`cropping` must leave something. Received: input_shape={tuple(input_shape)}, "
+                    f"cropping={self.cropping}",
                 )
             )
         return self._with_spatial(input_shape, left)
@@ -270,7 +283,9 @@ class BaseCropping(_Spatial):
     def get_config(self) -> dict[str, Any]:
         shown = self.cropping[0] if self.rank == 1 else self.cropping
         made = super().get_config() | {"cropping": shown}
-        return made if self.rank == 1 and self.data_format == "channels_last" else made | {"data_format": self.data_format}
+        return (
+            made if self.rank == 1 and self.data_format == "channels_last" else made | {"data_format": self.data_format}
+        )
 
 
 _RESIZERS = ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5")
@@ -296,7 +311,9 @@ class BaseUpSampling(_Spatial):
     def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
         """The spatial sizes times `size`."""
         spatial = self._spatial(input_shape)
-        return self._with_spatial(input_shape, [None if n is None else n * m for n, m in zip(spatial, self.size, strict=True)])
+        return self._with_spatial(
+            input_shape, [None if n is None else n * m for n, m in zip(spatial, self.size, strict=True)]
+        )
 
     def get_config(self) -> dict[str, Any]:
         made = super().get_config() | {"size": self.size[0] if self.rank == 1 else self.size}
@@ -326,11 +343,15 @@ class UpSampling2D(BaseUpSampling):
 
     rank = 2
 
-    def __init__(self, size: Any = (2, 2), data_format: str | None = None, interpolation: str = "nearest", **kwargs: Any) -> None:
+    def __init__(
+        self, size: Any = (2, 2), data_format: str | None = None, interpolation: str = "nearest", **kwargs: Any
+    ) -> None:
         super().__init__(size, data_format, **kwargs)
         if interpolation.lower() not in _RESIZERS:
             raise ValueError(
-                message(self._where(), f"`interpolation` argument should be one of {_RESIZERS}. Received: {interpolation!r}")
+                message(
+                    self._where(), f"`interpolation` argument should be one of {_RESIZERS}. Received: {interpolation!r}"
+                )
             )
         self.interpolation = interpolation.lower()
 

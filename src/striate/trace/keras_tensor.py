@@ -68,7 +68,7 @@ class KerasTensor(TensorOperators):
     def __eq__(self, other: object) -> bool:  # as Keras has it: so that `x in model.inputs` works
         return self is other
 
-    __hash__ = object.__hash__  # type: ignore[assignment]
+    __hash__ = object.__hash__
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
         raise ValueError(_SYMBOLIC.format("a NumPy array") + _WAY_OUT)

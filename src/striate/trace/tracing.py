@@ -34,7 +34,7 @@ class TracedTensor(TensorOperators, Value):
     def __float__(self) -> float:
         raise NoValueError(_NO_VALUE.format(what="converted to a number", fix="Keep it a tensor"))
 
-    __int__ = __index__ = __float__  # type: ignore[assignment]
+    __int__ = __index__ = __float__
 
     def __len__(self) -> int:
         if not self.shape:

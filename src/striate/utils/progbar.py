@@ -49,7 +49,8 @@ class Progbar:
         self.stateless_metrics = None if stateless_metrics is None else set(stateless_metrics)
         self._values: dict[str, list[float]] = {}
         self._seen, self._shown_width = 0, 0
-        self._start, self._last, self._after_first = time.time(), 0.0, None
+        self._start, self._last = time.time(), 0.0
+        self._after_first: float | None = None
 
     def update(self, current: int, values: Any = None, finalize: bool | None = None) -> None:
         """Shows that `current` steps are done; `values` are pairs of a name and its value in the last step."""

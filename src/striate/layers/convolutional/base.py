@@ -23,6 +23,7 @@ class WindowedLayer(Layer):
     """
 
     rank = 2
+    data_format: str
 
     def _where(self) -> str:
         return f"{type(self).__name__} '{self.name}'"
@@ -36,7 +37,8 @@ class WindowedLayer(Layer):
             raise ValueError(
                 message(
                     self._where(),
-                    f"expected an input with {self.rank + 2} axes (batch, {self.rank} spatial, channels), got shape {tuple(shape)}",
+                    f"expected an input with {self.rank + 2} axes (batch, {self.rank} spatial, channels), got shape "
+                    f"{tuple(shape)}",
                     "A batch axis may be missing: use x[None, ...]" if len(shape) == self.rank + 1 else None,
                 )
             )
@@ -57,7 +59,8 @@ class WindowedLayer(Layer):
                 message(
                     self._where(),
                     "The channel dimension of the inputs should be defined. "
-                    f"The input_shape received is {tuple(input_shape)}, where axis {self._channel_axis} is the channel axis",
+                    f"The input_shape received is {tuple(input_shape)}, where axis {self._channel_axis} is the "
+                    "channel axis",
                     "Give `Input` a number of channels",
                 )
             )
@@ -131,7 +134,10 @@ class BaseConv(WindowedLayer):
     def _checked_mode(self, mode: str) -> str:
         if mode not in PADDING_MODES:
             raise ValueError(
-                message(self._where(), f"`padding_mode` must be one of {', '.join(map(repr, PADDING_MODES))}. Received: {mode!r}")
+                message(
+                    self._where(),
+                    f"`padding_mode` must be one of {', '.join(map(repr, PADDING_MODES))}. Received: {mode!r}",
+                )
             )
         return mode
 
@@ -143,7 +149,8 @@ class BaseConv(WindowedLayer):
                 raise ValueError(
                     message(
                         self._where(),
-                        f"Invalid value for argument `{name}`. Expected a strictly positive value. Received {name}={value!r}",
+                        f"Invalid value for argument `{name}`. Expected a strictly positive value. Received "
+                        f"{name}={value!r}",
                     )
                 )
         if self.filters is not None and self.filters % self.groups != 0:
@@ -175,7 +182,8 @@ class BaseConv(WindowedLayer):
                 message(
                     self._where(),
                     "The number of input channels must be evenly divisible by the number of groups. "
-                    f"Received groups={self.groups}, but the input has {channels} channels (full input shape is {tuple(input_shape)})",
+                    f"Received groups={self.groups}, but the input has {channels} channels (full input shape is "
+                    f"{tuple(input_shape)})",
                 )
             )
         self._kernel = self._add_kernel((*self.kernel_size, channels // self.groups, self.filters))
@@ -222,7 +230,8 @@ class BaseConv(WindowedLayer):
         )  # fmt: skip
 
     def _outside(self, inputs: Any) -> tuple[Any, Any]:
-        """The input and the padding to convolve with: names become pairs, and what isn't zeros is put around the input."""
+        """The input and the padding to convolve with: names become pairs, and what isn't zeros is put around the
+        input."""
         if self.padding in ("valid", "same") and self.padding_mode == "zeros":
             return inputs, self.padding
         spatial, _ = self._split(inputs.shape)

@@ -22,7 +22,17 @@ class Conv1D(BaseConv):
         dilation_rate: Any = 1, groups: int = 1, activation: Any = None, use_bias: bool = True, **kwargs: Any,
     ) -> None:  # fmt: skip
         super().__init__(
-            1, filters, kernel_size, strides, padding, data_format, dilation_rate, groups, activation, use_bias, **kwargs
+            1,
+            filters,
+            kernel_size,
+            strides,
+            padding,
+            data_format,
+            dilation_rate,
+            groups,
+            activation,
+            use_bias,
+            **kwargs,
         )
 
 
@@ -34,17 +44,29 @@ class Conv2D(BaseConv):
     """
 
     def __init__(
-        self, filters: int, kernel_size: Any, strides: Any = (1, 1), padding: Any = "valid", data_format: str | None = None,
+        self, filters: int, kernel_size: Any, strides: Any = (1, 1), padding: Any = "valid",
+        data_format: str | None = None,
         dilation_rate: Any = (1, 1), groups: int = 1, activation: Any = None, use_bias: bool = True, **kwargs: Any,
     ) -> None:  # fmt: skip
         super().__init__(
-            2, filters, kernel_size, strides, padding, data_format, dilation_rate, groups, activation, use_bias, **kwargs
+            2,
+            filters,
+            kernel_size,
+            strides,
+            padding,
+            data_format,
+            dilation_rate,
+            groups,
+            activation,
+            use_bias,
+            **kwargs,
         )
 
 
 @export("keras.layers.Conv3D", "keras.layers.Convolution3D")
 class Conv3D(BaseConv):
-    """A convolution over three axes: `(batch, depth, height, width, channels)` to `(batch, ..., filters)`. See `BaseConv`."""
+    """A convolution over three axes: `(batch, depth, height, width, channels)` to `(batch, ..., filters)`. See
+    `BaseConv`."""
 
     def __init__(
         self, filters: int, kernel_size: Any, strides: Any = (1, 1, 1), padding: Any = "valid",
@@ -52,5 +74,15 @@ class Conv3D(BaseConv):
         use_bias: bool = True, **kwargs: Any,
     ) -> None:  # fmt: skip
         super().__init__(
-            3, filters, kernel_size, strides, padding, data_format, dilation_rate, groups, activation, use_bias, **kwargs
+            3,
+            filters,
+            kernel_size,
+            strides,
+            padding,
+            data_format,
+            dilation_rate,
+            groups,
+            activation,
+            use_bias,
+            **kwargs,
         )

@@ -24,7 +24,8 @@ class BaseDepthwiseConv(BaseConv):
     def __init__(
         self, rank: int, kernel_size: Any, strides: Any = 1, padding: Any = "valid", depth_multiplier: int = 1,
         data_format: str | None = None, dilation_rate: Any = 1, activation: Any = None, use_bias: bool = True,
-        depthwise_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros", depthwise_regularizer: Any = None,
+        depthwise_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
+        depthwise_regularizer: Any = None,
         bias_regularizer: Any = None, activity_regularizer: Any = None, depthwise_constraint: Any = None,
         bias_constraint: Any = None, **kwargs: Any,
     ) -> None:  # fmt: skip

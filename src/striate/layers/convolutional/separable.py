@@ -27,7 +27,8 @@ class BaseSeparableConv(BaseConv):
         self, rank: int, filters: int, kernel_size: Any, strides: Any = 1, padding: Any = "valid",
         data_format: str | None = None, dilation_rate: Any = 1, depth_multiplier: int = 1, activation: Any = None,
         use_bias: bool = True, depthwise_initializer: Any = "glorot_uniform",
-        pointwise_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros", depthwise_regularizer: Any = None,
+        pointwise_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
+        depthwise_regularizer: Any = None,
         pointwise_regularizer: Any = None, bias_regularizer: Any = None, activity_regularizer: Any = None,
         depthwise_constraint: Any = None, pointwise_constraint: Any = None, bias_constraint: Any = None, **kwargs: Any,
     ) -> None:  # fmt: skip
@@ -73,9 +74,14 @@ class BaseSeparableConv(BaseConv):
         inputs, padding = self._outside(inputs)
         return self._finish(
             ops.separable_conv(
-                inputs, self.depthwise_kernel, self.pointwise_kernel, strides=self.strides, padding=padding,
-                data_format=self.data_format, dilation_rate=self.dilation_rate,
-            )  # fmt: skip
+                inputs,
+                self.depthwise_kernel,
+                self.pointwise_kernel,
+                strides=self.strides,
+                padding=padding,
+                data_format=self.data_format,
+                dilation_rate=self.dilation_rate,
+            )
         )
 
     def get_config(self) -> dict[str, Any]:
@@ -99,7 +105,9 @@ class SeparableConv1D(BaseSeparableConv):
     def __init__(self, filters: int, kernel_size: Any, strides: Any = 1, padding: Any = "valid",
                  data_format: str | None = None, dilation_rate: Any = 1, depth_multiplier: int = 1,
                  **kwargs: Any) -> None:  # fmt: skip
-        super().__init__(1, filters, kernel_size, strides, padding, data_format, dilation_rate, depth_multiplier, **kwargs)
+        super().__init__(
+            1, filters, kernel_size, strides, padding, data_format, dilation_rate, depth_multiplier, **kwargs
+        )
 
 
 @export("keras.layers.SeparableConv2D", "keras.layers.SeparableConvolution2D")
@@ -109,4 +117,6 @@ class SeparableConv2D(BaseSeparableConv):
     def __init__(self, filters: int, kernel_size: Any, strides: Any = (1, 1), padding: Any = "valid",
                  data_format: str | None = None, dilation_rate: Any = (1, 1), depth_multiplier: int = 1,
                  **kwargs: Any) -> None:  # fmt: skip
-        super().__init__(2, filters, kernel_size, strides, padding, data_format, dilation_rate, depth_multiplier, **kwargs)
+        super().__init__(
+            2, filters, kernel_size, strides, padding, data_format, dilation_rate, depth_multiplier, **kwargs
+        )
