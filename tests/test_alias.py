@@ -38,7 +38,8 @@ def test_tensorflow_keras_is_the_same() -> None:
     assert (
         printed(
             "import keras, tensorflow as tf, tensorflow.keras.layers as a\nfrom tensorflow import keras as b\n"
-            "from tensorflow.keras.layers import Dense\nfrom tensorflow.keras.applications.vgg19 import preprocess_input\n"
+            "from tensorflow.keras.layers import Dense\n"
+            "from tensorflow.keras.applications.vgg19 import preprocess_input\n"
             "import striate.layers\nprint(tf.keras is keras is b, a is striate.layers, Dense is a.Dense)"
         )
         == "True True True"
@@ -85,7 +86,7 @@ def test_asking_whether_a_name_is_there_is_no_error() -> None:
 
 def test_twice_is_as_once_and_real_keras_first_is_an_error() -> None:
     assert printed("install_as_keras()\nimport keras\nprint(keras.backend.backend())") == "striate"
-    late = "import sys, types\nsys.modules['keras'] = types.ModuleType('keras')\nimport striate\nstriate.install_as_keras()"
+    late = "import sys\nsys.modules['keras'] = type(sys)('keras')\nimport striate\nstriate.install_as_keras()"
     done = python(late, install=False)
     assert "RuntimeError: install_as_keras: keras itself is already imported" in done.stderr
 
