@@ -83,7 +83,8 @@ class Variable(TensorOperators):
         tracer = tracing.current_tracer()
         value = tracer.read(self) if tracer else self._array
         target = getattr(_AUTOCAST, "dtype", None)
-        if target and self.autocast and target != self.dtype and dtypes.is_floating(self.dtype):
+        own = dtypes.name_of(self._array.dtype)
+        if target and self.autocast and target != own and dtypes.is_floating(own):
             return OPS["cast"](value, target)
         return value
 
