@@ -147,6 +147,22 @@ class BaseGlobalAveragePooling(BaseGlobalPooling):
         return ops.mean(inputs, axis=self._axes, keepdims=self.keepdims)
 
 
+class MaskedGlobalAveragePooling(BaseGlobalAveragePooling):
+    """The average of each channel over the steps that a mask `(batch, steps)` leaves in (all of them without one)."""
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        if mask is None:
+            return super().call(inputs)
+        last = self.data_format == "channels_last"
+        weights = ops.expand_dims(ops.cast(mask, inputs.dtype), 2 if last else 1)
+        total = ops.sum(ops.multiply(inputs, weights), axis=self._axes, keepdims=self.keepdims)
+        return ops.divide(total, ops.sum(weights, axis=self._axes, keepdims=self.keepdims))
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
+        """None: the steps are gone."""
+        return None
+
+
 class BaseAdaptivePooling(WindowedLayer):
     """Pooling to a given output size: the windows follow from `core.window.adaptive_windows`.
 
@@ -237,7 +253,10 @@ GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D = (
     _global_class(BaseGlobalMaxPooling, "GlobalMaxPooling", "GlobalMaxPool", n) for n in (1, 2, 3)
 )
 GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D = (
-    _global_class(BaseGlobalAveragePooling, "GlobalAveragePooling", "GlobalAvgPool", n) for n in (1, 2, 3)
+    _global_class(
+        MaskedGlobalAveragePooling if n == 1 else BaseGlobalAveragePooling, "GlobalAveragePooling", "GlobalAvgPool", n
+    )
+    for n in (1, 2, 3)
 )
 AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D = (
     _adaptive_class(BaseAdaptiveMaxPooling, "AdaptiveMaxPooling", n) for n in (1, 2, 3)
