@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from striate.core import tree as core_tree
-from striate.core.tree import flatten, is_nested
+from striate.core.tree import assert_same_structure, flatten, is_nested
 
 __all__ = [
     "MAP_TO_NONE",
@@ -17,6 +17,7 @@ __all__ = [
     "lists_to_tuples",
     "map_shape_structure",
     "map_structure",
+    "map_structure_up_to",
     "pack_sequence_as",
     "traverse",
 ]
@@ -44,20 +45,6 @@ def map_structure(func: Callable[..., Any], *structures: Any, none_is_leaf: bool
 def pack_sequence_as(structure: Any, flat_sequence: Any) -> Any:
     """`structure` with its leaves replaced by `flat_sequence`; ValueError if their number differs."""
     return core_tree.pack(structure, list(flat_sequence))
-
-
-def assert_same_structure(a: Any, b: Any) -> None:
-    """ValueError unless both have the same nesting, types of containers and keys."""
-    if is_nested(a) != is_nested(b):
-        raise ValueError(f"`a` and `b` don't have the same structure: {a!r} and {b!r}.")
-    if not is_nested(a):
-        return
-    keys = sorted(a, key=str) == sorted(b, key=str) if isinstance(a, dict) and isinstance(b, dict) else True
-    if isinstance(a, dict) != isinstance(b, dict) or type(a) is not type(b) or len(a) != len(b) or not keys:
-        raise ValueError(f"`a` and `b` don't have the same structure: {a!r} and {b!r}.")
-    pairs = ((a[k], b[k]) for k in a) if isinstance(a, dict) else zip(a, b, strict=True)
-    for x, y in pairs:
-        assert_same_structure(x, y)
 
 
 def flatten_with_path(structure: Any) -> list[tuple[tuple[Any, ...], Any]]:
@@ -104,3 +91,13 @@ def traverse(func: Callable[[Any], Any], structure: Any, top_down: bool = True) 
         structure = type(structure)(traverse(func, v, top_down) for v in structure)
     found = None if top_down else func(structure)
     return None if found is MAP_TO_NONE else structure if found is None else found
+
+
+def map_structure_up_to(shallow_structure: Any, func: Callable[..., Any], *structures: Any) -> Any:
+    """`shallow_structure` with each leaf replaced by `func` of what stands at its place in `structures`.
+
+    What stands there may be nested further.
+    """
+    if not structures:
+        raise ValueError("Must provide at least one structure")
+    return core_tree.map_structure(lambda _, *parts: func(*parts), shallow_structure, *structures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from striate.core import dtypes
@@ -36,14 +37,17 @@ class InputLayer(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(name=name)
-        shape = kwargs.pop("input_shape", shape)
+        if "input_shape" in kwargs:
+            warnings.warn("Argument `input_shape` is deprecated. Use `shape` instead.", stacklevel=2)
+            shape = kwargs.pop("input_shape")
         batch_shape = kwargs.pop("batch_input_shape", batch_shape)
         if kwargs:
             raise ValueError(f"Unrecognized keyword arguments passed to Input: {kwargs}. Check their spelling.")
-        if sparse or ragged:
-            raise ValueError("striate has no sparse or ragged tensors. Pass a dense array.")
         if input_tensor is not None:
-            batch_shape, dtype = _of_tensor(input_tensor, shape, batch_shape)
+            _check_tensor(input_tensor, shape, batch_size, batch_shape, dtype, sparse)
+            shape, batch_size, batch_shape, dtype = None, None, input_tensor.shape, input_tensor.dtype
+        _check_dense(sparse, ragged)
+        self.sparse, self.ragged = False, False
         self.batch_shape = _batch_shape(shape, batch_size, batch_shape)
         self._dtype = dtypes.standardize(dtype)
         self.optional, self.built = bool(optional), True
@@ -70,13 +74,33 @@ class InputLayer(Layer):
         }
 
 
-def _of_tensor(tensor: Any, shape: Any, batch_shape: Any) -> tuple[Any, str]:
+def _check_dense(sparse: bool | None, ragged: bool | None) -> None:
+    for name, value in (("sparse", sparse), ("ragged", ragged)):
+        if value:
+            raise ValueError(f"`{name}=True` is not supported: striate has dense arrays only. Leave it out.")
+
+
+def _check_tensor(tensor: Any, shape: Any, batch_size: Any, batch_shape: Any, dtype: Any, sparse: Any) -> None:
+    """ValueError unless the other arguments say of `tensor` what it is."""
     if not isinstance(tensor, KerasTensor):
         raise ValueError(
             f"Argument `input_tensor` must be a KerasTensor. Received: input_tensor={tensor!r}. Arrays go to the model "
             "when it is called."
         )
-    return tensor.shape, tensor.dtype
+    wrong = {
+        "batch_size": batch_size is not None and tensor.shape[:1] != (batch_size,),
+        "shape": shape is not None and tuple(shape) != tensor.shape[1:],
+        "batch_shape": batch_shape is not None and tuple(batch_shape) != tensor.shape,
+        "dtype": dtype is not None and dtypes.standardize(dtype) != tensor.dtype,
+        "sparse": sparse is not None and bool(sparse) != bool(tensor.sparse),
+    }
+    for name, differs in wrong.items():
+        if differs:
+            raise ValueError(
+                f"When providing the `input_tensor` argument, you cannot provide an incompatible `{name}` "
+                "argument. The "
+                f"tensor is {tensor}. Leave `{name}` out."
+            )
 
 
 def _batch_shape(shape: Any, batch_size: int | None, batch_shape: Any) -> tuple[int | None, ...]:

@@ -411,7 +411,7 @@ class Layer(Tracked, Operation):
             return {"name": self.name, **base}
         parameters = call_spec.signature_of(type(self).__init__).parameters
         free = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-        return {**super().get_config(), **{k: v for k, v in base.items() if free or k in parameters}}
+        return {k: v for k, v in {**super().get_config(), **base}.items() if free or k in parameters}
 
     def get_build_config(self) -> dict[str, Any] | None:
         """The shapes that the layer was built with."""

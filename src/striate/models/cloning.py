@@ -37,11 +37,13 @@ def clone_model(
     """
     if kwargs:
         raise ValueError(f"Unexpected keyword argument(s): {tuple(kwargs)}")
+    if not isinstance(model, Functional | Sequential) and isinstance(model, Model) and clone_function is None:
+        return type(model).from_config(model.get_config())
     if not isinstance(model, Functional | Sequential):
         raise ValueError(
             f"`clone_model` takes functional and sequential models, not {type(model).__name__}. Use `from_config`."
         )
-    clone = _recursively(clone_function or _cloned, recursive and clone_function is not None)
+    clone = _recursively(clone_function or _cloned, call_function, recursive)
     if isinstance(model, Sequential):
         if call_function is not None:
             raise ValueError(
@@ -55,12 +57,13 @@ def _cloned(layer: Any) -> Any:
     return type(layer).from_config(layer.get_config())
 
 
-def _recursively(clone: Callable[[Any], Any], recursive: bool) -> Callable[[Any], Any]:
+def _recursively(clone: Callable[[Any], Any], call: Callable[..., Any] | None, recursive: bool) -> Callable[[Any], Any]:
     def apply(layer: Any) -> Any:
         if isinstance(layer, FunctionOperation):
             return layer
         if recursive and isinstance(layer, Functional | Sequential):
-            return clone_model(layer, clone_function=clone, recursive=True)
+            inner = call if isinstance(layer, Functional) else None
+            return clone_model(layer, clone_function=clone, call_function=inner, recursive=True)
         return clone(layer)
 
     return apply
@@ -85,13 +88,7 @@ def _functional(model: Functional, clone: Any, input_tensors: Any, call_function
         inputs = tree.map_structure(lambda t: Input(batch_shape=t.shape, dtype=t.dtype, name=t.name), model.input)
     else:
         inputs = input_tensors
-        if len(tree.flatten(inputs)) != len(model.inputs) or not all(
-            isinstance(t, KerasTensor) for t in tree.flatten(inputs)
-        ):
-            raise ValueError(
-                f"`input_tensors` must be KerasTensors with the structure of model.input: {model.input!r}. "
-                f"Received: {inputs!r}"
-            )
+        _check_inputs(inputs, model)
     made: dict[int, Any] = {}
 
     def call(operation: Any, args: Any, kwargs: Any) -> Any:
@@ -104,3 +101,12 @@ def _functional(model: Functional, clone: Any, input_tensors: Any, call_function
 
     outputs = model.run_graph(tree.flatten(inputs), call)
     return Functional(inputs, outputs, name=model.name)
+
+
+def _check_inputs(inputs: Any, model: Functional) -> None:
+    if not all(isinstance(t, KerasTensor) for t in tree.flatten(inputs)):
+        raise ValueError(f"All entries in `input_tensors` must be KerasTensors. Received invalid values: {inputs!r}")
+    try:
+        tree.assert_same_structure(inputs, model.input)
+    except ValueError as error:
+        raise ValueError(f"`input_tensors` must have the same structure as model.input. {error}") from None

@@ -62,7 +62,10 @@ class Model(Layer):
 
     @layers.setter
     def layers(self, value: Any) -> None:
-        raise AttributeError("`Model.layers` attribute is reserved and should not be used. Please use another name.")
+        raise AttributeError(self._reserved())
+
+    def _reserved(self) -> str:
+        return "`Model.layers` attribute is reserved and should not be used. Please use another name."
 
     def _listed_layers(self) -> list[Layer]:
         return [layer for layer in self._sublayers() if isinstance(layer, Layer)]

@@ -121,7 +121,7 @@ class Sequential(Model):
             )
         try:
             self._functional = self._connect(self._row[0])
-        except NoValueError:  # a layer whose Python code looks at values: the layers are called one by one
+        except (NoValueError, NotImplementedError):  # code that looks at values: the layers are called one by one
             self._functional = None
         self.built = True
 
@@ -134,6 +134,9 @@ class Sequential(Model):
 
     def _listed_layers(self) -> list[Layer]:
         return self._row[1:] if self._row and isinstance(self._row[0], InputLayer) else list(self._row)
+
+    def _reserved(self) -> str:
+        return "`Sequential.layers` attribute is reserved and should not be used. Use `add()` and `pop()` instead."
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._functional is not None and len(args) == 1 and not kwargs and type(args[0]) is np.ndarray:
