@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,14 @@ class Function(Operation):
         if missing:
             raise ValueError(
                 f"Layer '{self.name}' got no value for the inputs {missing}. Received the keys {sorted(inputs)}."
+            )
+        extra = [k for k in inputs if k not in wanted]
+        if extra:
+            warnings.warn(
+                f"The structure of `inputs` doesn't match the expected structure. Layer '{self.name}' has no "
+                f"inputs {extra}: "
+                "they are left out.",
+                stacklevel=4,
             )
         if isinstance(nest, dict):
             return tree.flatten({k: inputs[k] for k in nest})

@@ -56,6 +56,7 @@ class Functional(Function, Model):
         inputs, outputs = starting_at(inputs, outputs)
         Model.__init__(self, name=name, **kwargs)
         self._convert_inputs = False
+        self._manual_input_spec: Any = None
         self._set_graph(inputs, outputs)
         for layer in self.layers:
             self._track(layer)
@@ -92,6 +93,8 @@ class Functional(Function, Model):
     @property
     def input_spec(self) -> Any:
         """What the inputs must look like; `call` checks it, because it may still adjust their rank."""
+        if self._manual_input_spec is not None:
+            return self._manual_input_spec
         return [
             InputSpec(shape=(None, *t.shape[1:]), allow_last_axis_squeeze=True, name=t._keras_history.operation.name)
             for t in self._inputs
@@ -99,10 +102,11 @@ class Functional(Function, Model):
 
     @input_spec.setter
     def input_spec(self, value: Any) -> None:
-        raise AttributeError("A functional model's input spec follows from its inputs.")
+        self._manual_input_spec = value
 
     def _check_spec(self, spec: Any) -> None:
-        pass  # `call` does it
+        if self._manual_input_spec is not None:  # `call` checks the shapes that follow from the inputs
+            super()._check_spec(spec)
 
     def build(self, input_shape: Any = None) -> None:
         """Nothing to do: the layers were built when they were called."""
