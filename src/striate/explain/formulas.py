@@ -8,6 +8,7 @@ from typing import Any
 from striate.core import window
 
 _SIGNS = {"-": "−", "*": "·"}
+_FLOOR = (("prefix", "⌊"), ("postfix", "⌋"))
 _TOKEN = re.compile(r"\d+|[A-Za-z]+'?|\S")
 
 
@@ -30,6 +31,12 @@ def fraction(above: str, below: str) -> str:
     return f"<mfrac><mrow>{row(above)}</mrow><mrow>{row(below)}</mrow></mfrac>"
 
 
+def floor(inner: str) -> str:
+    """Rounded down: MathML between brackets as high as it."""
+    left, right = (f'<mo form="{form}" fence="true" stretchy="true">{sign}</mo>' for form, sign in _FLOOR)
+    return f"<mrow>{left}{inner}{right}</mrow>"
+
+
 def math(*parts: str, display: bool = False) -> str:
     """A formula; parts that are not MathML yet are read as rows."""
     inner = "".join(p if p.startswith("<") else row(p) for p in parts)
@@ -43,7 +50,7 @@ def formula_6(i: int, k: int, s: int = 1, padding: Any = (0, 0), d: int = 1) -> 
     o, span = window.output_size(i, k, s, padding, d), window.effective_kernel(k, d)
     if s == 1:
         return math(f"o = {i} + {p} - {span} + 1 = {o}" if p else f"o = {i} - {span} + 1 = {o}")
-    return math("o = ⌊", fraction(f"{i} + {p} - {span}", str(s)), f"⌋ + 1 = {o}")
+    return math("o =", floor(fraction(f"{i} + {p} - {span}", str(s))), f"+ 1 = {o}")
 
 
 def formula_transposed(i: int, k: int, s: int, padding: Any, output_padding: int | None, d: int = 1) -> str:
@@ -51,6 +58,14 @@ def formula_transposed(i: int, k: int, s: int, padding: Any, output_padding: int
     size = window.transposed_size(i, k, s, padding, d, output_padding)
     p, a = transposed_terms(i, k, s, padding, output_padding, d)
     return math(f"o' = {s} * ({i} - 1) + {a} + {window.effective_kernel(k, d)} - {p} = {size}")
+
+
+def formula_padding(i: int, k: int, s: int, padding: Any, output_padding: int | None, d: int = 1) -> str:
+    """p' = 2 (k - 1) - p + a, the zeros around the spread input, for one axis with its numbers."""
+    size = window.transposed_size(i, k, s, padding, d, output_padding) or 0
+    p, a = transposed_terms(i, k, s, padding, output_padding, d)
+    zeros = window.associated_transpose(size, k, s, (p // 2, p - p // 2), d).padding
+    return math(f"p' = 2 * ({window.effective_kernel(k, d)} - 1) - {p} + {a} = {zeros}")
 
 
 def transposed_terms(i: int, k: int, s: int, padding: Any, output_padding: int | None, d: int = 1) -> tuple[int, int]:

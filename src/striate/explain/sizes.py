@@ -8,7 +8,7 @@ from typing import Any
 from striate.core import window
 
 from .drawing import Cell, Drawing, Mark, grid, padded, side_by_side
-from .formulas import formula_6, formula_transposed, transposed_terms
+from .formulas import formula_6, formula_padding, formula_transposed, math, transposed_terms
 
 _RANK = 2
 
@@ -106,7 +106,8 @@ def _unit(row: int, column: int, strides: list[int]) -> Cell:
 
 def _terms(axis: tuple[Any, ...]) -> str:
     p, a = transposed_terms(*axis)
-    return f' <span class="striate-terms">(p = {p}, a = {a})</span>'
+    parts = (math(f"p = {p}"), math(f"a = {a}"), formula_padding(*axis))
+    return f' <span class="striate-terms">with {", ".join(parts)}</span>'
 
 
 def show_layers(model: Any) -> Drawing:
@@ -138,7 +139,7 @@ def _layer_row(layer: Any) -> str:
     if None in sizes:
         lines = "for any size"
     else:
-        lines = "<br>".join(formula_6(*axis) for axis in axes)
+        lines = "".join(f'<div class="striate-formula">{formula_6(*axis)}</div>' for axis in axes)
     return "".join(
         ("<tr><th scope='row'>", html.escape(layer.name), "</th>")
         + tuple(f"<td>{cell}</td>" for cell in (_times(sizes), _times(k), _times(layer.strides), lines, _times(out)))

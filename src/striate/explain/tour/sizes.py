@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..formulas import fraction, math
+from ..formulas import floor, fraction, math
 from .parts import Code, Options, Step, Text
 
 _IMPORTS = "from keras.models import Model\nfrom keras.layers import Input, Conv2D, MaxPool2D, Flatten, Dense\n\n"
@@ -42,7 +42,7 @@ def padding(options: Options) -> Sequence[Step]:
 
 def strides(options: Options) -> Sequence[Step]:
     """Formula (6)."""
-    formula = math("o = ⌊", fraction("i + p - k", "s"), "⌋ + 1")
+    formula = math("o =", floor(fraction("i + p - k", "s")), "+ 1")
     return (
         Text(
             "<p>A stride <math><mi>s</mi></math> is the distance from one place of the kernel to the next; more "
