@@ -7,6 +7,7 @@ from striate.core.lazy import attach
 
 _NAMES = {
     "Drawing": "striate.explain.drawing",
+    "show_both": "striate.explain.numbers",
     "show_channels": "striate.explain.numbers",
     "show_convolution": "striate.explain.numbers",
     "show_layers": "striate.explain.sizes",

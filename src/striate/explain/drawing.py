@@ -12,6 +12,7 @@ import numpy as np
 
 CELL = 32
 SECONDS_PER_STEP = 0.55
+_FULL_SIZE = 11  # columns; wider grids are drawn smaller, so that their result has room beside them
 
 # Colours of the Okabe-Ito palette, which stays apart for every kind of colour vision; a page may set the variables.
 _FILL = {
@@ -91,8 +92,9 @@ def grid(rows: Sequence[Sequence[Cell]], title: str, mark: Mark | None = None, a
     squares = "".join(_square(c, r, n) for r, row in enumerate(rows) for n, c in enumerate(row))
     label = html.escape(alt or f"{title}, {height} by {width}", quote=True)
     w, h = width * CELL + 6, height * CELL + 6
+    zoom = min(1.0, _FULL_SIZE / max(width, 1))
     svg = (
-        f'<svg role="img" aria-label="{label}" viewBox="-3 -3 {w} {h}" width="{w}" height="{h}" '
+        f'<svg role="img" aria-label="{label}" viewBox="-3 -3 {w} {h}" width="{w * zoom:.0f}" height="{h * zoom:.0f}" '
         f'style="max-width:100%;height:auto;font:13px ui-sans-serif,system-ui,sans-serif">'
         f"{squares}{_outline(mark)}</svg>"
     )

@@ -37,25 +37,70 @@ def show_convolution(x: Any, kernel: Any, y: Any, flip: bool = False) -> Drawing
     Raises:
         ValueError: `y` has not the shape that formula (4) gives.
     """
-    x, y = _plane(x), _plane(y)
-    kernel = np.asarray(kernel).reshape(np.shape(kernel)[:2])
-    out = tuple(window.output_size(i, k) or 0 for i, k in zip(x.shape, kernel.shape, strict=True))
-    if y.shape != out:
-        raise ValueError(f"show_convolution: y has the shape {y.shape}, formula (4) gives {out} for this x and kernel.")
+    x, y, kernel = _plane(x), _plane(y), _kernel(kernel)
     used = kernel[::-1, ::-1] if flip else kernel
-    first = x[: kernel.shape[0], : kernel.shape[1]]
-    terms = " + ".join(f"{number(a)}·{_signed(b)}" for a, b in zip(first.ravel(), used.ravel(), strict=True))
+    out = _checked(x, used, y, "show_convolution")
     name = "kernel, turned by half a turn" if flip else "kernel"
-    where = f"all {out[0] * out[1]} positions"
     parts = [
-        grid(cells(x), f"input {_size(x)}", Mark(kernel.shape, _places(out, 1))),
+        grid(cells(x), f"input {_size(x)}", Mark(used.shape, _places(out, 1))),
         "∗",
         grid(cells(used, "kernel"), f"{name} {_size(kernel)}"),
         "=",
         grid(cells(y), f"output {_size(y)}", Mark((1, 1), _places(out, 1))),
     ]
-    under = f'<p class="striate-sum">First output: {terms} = <strong>{number(y[0, 0])}</strong></p>'
+    where = f"all {out[0] * out[1]} positions"
+    under = _sum(x, used, y, "First output")
     return Drawing(side_by_side(parts, under), f"A {_size(kernel)} kernel over {where} of a {_size(x)} input")
+
+
+def show_both(x: Any, kernel: Any, correlation: Any, convolution: Any) -> Drawing:
+    """Cross-correlation and true convolution of the same input and kernel, side by side.
+
+    Args:
+        x: the input, `(height, width)`, or with batch and channel axes of size 1.
+        kernel: `(kernel height, kernel width)`, likewise.
+        correlation, convolution: the two results, as computed.
+
+    Returns:
+        A `Drawing`.
+
+    Raises:
+        ValueError: a result has not the shape that formula (4) gives.
+    """
+    x, kernel = _plane(x), _kernel(kernel)
+    ways = (
+        ("cross-correlation", "kernel as it is", kernel, _plane(correlation)),
+        ("convolution", "kernel turned", kernel[::-1, ::-1], _plane(convolution)),
+    )
+    places = _places(_checked(x, kernel, _plane(correlation), "show_both"), 1)
+    parts, sums = [grid(cells(x), f"input {_size(x)}", Mark(kernel.shape, places))], ""
+    for name, how, used, y in ways:
+        _checked(x, used, y, "show_both")
+        column = grid(cells(used, "kernel"), how), grid(cells(y), name, Mark((1, 1), places))
+        parts.append(f'<div style="display:grid;gap:1rem;min-width:11rem">{"".join(column)}</div>')
+        sums += _sum(x, used, y, f"First output of the {name}")
+    alt = f"Cross-correlation and convolution of a {_size(x)} input with a {_size(kernel)} kernel"
+    return Drawing(side_by_side(parts, sums), alt)
+
+
+def _kernel(values: Any) -> np.ndarray:
+    """A kernel without its axes for channels."""
+    return np.asarray(values).reshape(np.shape(values)[:2])
+
+
+def _checked(x: np.ndarray, kernel: np.ndarray, y: np.ndarray, where: str) -> tuple[int, ...]:
+    """The output's size by formula (4), which `y` must have."""
+    out = tuple(window.output_size(i, k) or 0 for i, k in zip(x.shape, kernel.shape, strict=True))
+    if y.shape != out:
+        raise ValueError(f"{where}: y has the shape {y.shape}, formula (4) gives {out} for this x and kernel.")
+    return out
+
+
+def _sum(x: np.ndarray, used: np.ndarray, y: np.ndarray, name: str) -> str:
+    """The first output written out: each number under the window times the kernel's."""
+    first = x[: used.shape[0], : used.shape[1]]
+    terms = " + ".join(f"{number(a)}·{_signed(b)}" for a, b in zip(first.ravel(), used.ravel(), strict=True))
+    return f'<p class="striate-sum">{name}: {terms} = <strong>{number(y[0, 0])}</strong></p>'
 
 
 def show_channels(x: Any, kernel: Any, y: Any) -> Drawing:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from striate.core import config
+from striate.models.session import clear_session
 
 from . import weights
 from .page import Section, page
@@ -33,6 +34,7 @@ def build_page(options: Options, watch: Watch = lambda part, seconds: None) -> s
         watch: told of each part when it starts (None) and when it has ended (its seconds).
     """
     runner, start = Runner(), time.perf_counter()
+    clear_session()  # layers are numbered as in the chapter, whatever was made before
     sections = [_run(runner, part, options, watch) for part in PARTS]
     return page(sections, _facts(time.perf_counter() - start))
 

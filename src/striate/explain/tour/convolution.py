@@ -45,12 +45,12 @@ explain.show_convolution(x, k, correlation)""",
             "<p>In mathematics the kernel runs the other way: "
             f"{_TRUE_CONVOLUTION}. "
             "So the kernel is turned by half a turn before it is laid on. A network learns its kernels, and learns "
-            "the turned one just as well.</p>"
+            "the turned one just as well. The two side by side:</p>"
         ),
         Code(
             """\
 convolution = ops.true_conv(image, kernel)
-explain.show_convolution(x, k, convolution, flip=True)""",
+explain.show_both(x, k, correlation, convolution)""",
         ),
         Text("<p>Both again, straight from their formulas with plain loops:</p>"),
         Code(
@@ -138,5 +138,19 @@ explain.show_pooling(x, 2, {
     'average': AveragePooling2D(2)(image),
     'l2 norm': LpPooling2D(2)(image),
 })""",
+        ),
+        Text("<p>A convolution and then a pooling make the pair of layers that most of these networks repeat:</p>"),
+        Code(
+            """\
+from keras import Sequential
+from keras.layers import Input
+
+pair = Sequential([
+    Input(shape=(7, 7, 1)),
+    Conv2D(2, (3, 4), activation='relu'),
+    MaxPool2D(2)
+])
+for layer in pair.layers:
+    print(layer.name, layer.output.shape)""",
         ),
     )

@@ -55,7 +55,7 @@ model = Sequential([
     Conv2D(1, (3, 3), activation=None, use_bias=False)
 ])
 
-print([(w.path, w.shape) for w in model.weights])""",
+model.weights""",
         ),
         Code(
             f"import matplotlib.pyplot as plt\n{options.image}\n\n"
