@@ -8,13 +8,13 @@ import jax
 import keras
 import numpy as np
 import pytest
-from tests.ops_cases import CASES, IMAGE_CASES, Case
 
 from striate import engines, ops
 from striate.autodiff import vjp
 from striate.core import tree
 from striate.ir import Aval
 from striate.trace import trace
+from tests.ops_cases import CASES, IMAGE_CASES, Case
 
 # NumPy steps without a gradient, results that are not differentiable, and points at which conventions differ (ties).
 WITHOUT = set(

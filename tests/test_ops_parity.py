@@ -7,10 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from tests.ops_cases import CASES, IMAGE_CASES, Case
 
 from striate import KerasTensor, ops
 from striate.core import tree
+from tests.ops_cases import CASES, IMAGE_CASES, Case
 
 TOLERANCE = {"float32": 2e-5, "float16": 2e-3, "float64": 1e-12}
 

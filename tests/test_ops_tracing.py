@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.ops_cases import CASES, Case
 
 from striate import engines, ops
 from striate.core import tree
 from striate.ir import Aval, verify
 from striate.primitives import infer_node
 from striate.trace import trace
+from tests.ops_cases import CASES, Case
 
 # Their results' sizes depend on values.
 CONCRETE = {"nonzero", "unique", "repeat", "bincount", "convert_to_tensor", "cast"}
