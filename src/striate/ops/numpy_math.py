@@ -397,6 +397,6 @@ def isreal(x: Any) -> Any:
 
 @op("numpy")
 def angle(x: Any) -> Any:
-    """The angle in the complex plane: 0 for numbers >= 0, pi for negative ones."""
+    """The angle in the complex plane: 0 for numbers >= 0, pi for negative ones, -0.0 among them."""
     x = as_float(x)
-    return prim.where(prim.less(x, 0), cast_to(np.pi, dtype_name(x)), prim.where(prim.isnan(x), x, prim.zeros_like(x)))
+    return prim.arctan2(prim.zeros_like(x), x)
