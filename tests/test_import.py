@@ -82,9 +82,9 @@ def test_a_missing_name_is_an_attribute_error() -> None:
     import striate
 
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        striate.nothing  # noqa: B018
+        striate.nothing
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        striate.config.nothing  # noqa: B018
+        striate.config.nothing
     assert not hasattr(striate.utils, "nothing")
 
 
