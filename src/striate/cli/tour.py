@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -35,10 +37,8 @@ def _check(image: Path | None, weights: Path | None, out: Path) -> None:
         )
     if image is not None:
         _check_image(image)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"tour: the folder '{out}' can't be made: {error.strerror}.") from None
+    if out.exists() and not out.is_dir():
+        raise UserError(f"tour: --out: '{out}' is a file, and a folder is needed. Name another one.")
 
 
 def _check_image(image: Path) -> None:
@@ -46,7 +46,7 @@ def _check_image(image: Path) -> None:
 
     try:
         with Image.open(image) as opened:
-            opened.verify()
+            opened.load()  # all of it: the end may be missing
             smallest = min(opened.size)
     except (UnidentifiedImageError, OSError, SyntaxError):
         raise UserError(f"tour: --image: '{image}' is not an image that Pillow can read (PNG, JPEG, ...).") from None
@@ -67,17 +67,31 @@ def _write_tour(image: Path | None, weights: Path | None, out: Path) -> None:
             if seconds is not None:
                 console.print(f"[green]✓[/] {title} [dim]{seconds:.2f} s[/]")
 
-        page = _page(options, watch)
+        page = _page(options, watch, weights)
     target = out / "index.html"
-    part = out / ".index.html.part"
-    part.write_text(page, encoding="utf-8")
-    part.replace(target)
+    _put(page, target)
     console.print(f"{target} [dim]({len(page) / 1e6:.1f} MB, {time.perf_counter() - start:.1f} s)[/]")
 
 
-def _page(options: Any, watch: Any) -> str:
+def _put(page: str, target: Path) -> None:
+    """Beside the target and then into place, so that there is never half a page."""
+    part = target.with_name(f".index.html.{os.getpid()}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(page, encoding="utf-8")
+        part.replace(target)
+    except OSError as error:
+        raise UserError(f"tour: '{target}' can't be written: {error.strerror}.") from None
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _page(options: Any, watch: Any, weights: Path | None) -> str:
     """The page; a weight file that does not fit is the user's mistake."""
     try:
         return tour.build_page(options, watch)
     except (ValueError, OSError) as error:
-        raise UserError(f"tour: {error}") from None
+        if weights is None:
+            raise
+        raise UserError(f"tour: --weights: {error}") from None

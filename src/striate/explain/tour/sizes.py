@@ -9,6 +9,14 @@ from .parts import Code, Options, Step, Text
 
 _IMPORTS = "from keras.models import Model\nfrom keras.layers import Input, Conv2D, MaxPool2D, Flatten, Dense\n\n"
 
+_ONE_MORE = """\
+cnn = Sequential([
+    Input(shape=(2, 2, 1)),
+    Conv2DTranspose(1, (3, 3), strides=2, padding="SAME",
+                    output_padding=1)
+])
+cnn.summary()"""
+
 
 def padding(options: Options) -> Sequence[Step]:
     """Formulas (4) and (5)."""
@@ -93,45 +101,57 @@ cnn.summary()
 explain.show_transposed(cnn.layers[0])""",
         ),
         Text(
-            "<p>With stride 2 one zero stands between neighbours. The chapter means the transposed partner of a 3×3 "
-            f"input here, {math('a = 0')}. <strong>A slip:</strong> its code for this case passes "
-            "<code>output_padding=1</code>, and so it prints a bigger output than its text says. This is the case "
-            "of the text:</p>"
+            "<p>The values, not only the sizes, are those of the gradient: each input number stamps the kernel, all "
+            "ones here, into the output; where stamps overlap they add up.</p>"
         ),
         Code(
             """\
-cnn = Sequential([
-    Input(shape=(2, 2, 1)),
-    Conv2DTranspose(1, (3, 3), strides=2, padding="SAME",
-                    output_padding=0)
-])
-print(cnn.output_shape)
+stamp = Conv2DTranspose(1, (3, 3), strides=2, use_bias=False,
+                        kernel_initializer='ones')
+y = np.array([[1, 2], [3, 4]], dtype='float32')
+print(stamp(y[None, :, :, None])[0, :, :, 0])""",
+        ),
+        Text(
+            "<p>With stride 2 one zero stands between neighbours. The chapter's second case is the partner of a "
+            f"3×3 input, where the stride divides and {math('a = 0')}. In Keras that {math('a')} is "
+            "<code>output_padding</code>, and without it <code>SAME</code> gives the size times the stride:</p>"
+        ),
+        Code(
+            """\
+for output_padding in (None, 0):
+    cnn = Sequential([
+        Input(shape=(2, 2, 1)),
+        Conv2DTranspose(1, (3, 3), strides=2, padding="SAME",
+                        output_padding=output_padding)
+    ])
+    print(output_padding, cnn.output_shape)
 explain.show_transposed(cnn.layers[0])""",
         ),
         Text(
-            "<p>And this is the case that the code has, twice: the partner of a 4×4 input, where the stride does "
-            "not divide and one zero more is needed. <strong>Another slip:</strong> the caption computes it as "
-            f"{math('( i + p + k ) mod s')}; the text's {math('a = ( i + p - k ) mod s')} is the right one. (The two "
-            "agree in this example, and wherever the stride divides twice the kernel.)</p>"
+            "<p class='note'><strong>A slip of the chapter:</strong> its code for this case passes "
+            "<code>output_padding=1</code>, and so it prints 4×4 where the text says 3×3:</p>"
         ),
-        Code(
-            """\
-cnn = Sequential([
-    Input(shape=(2, 2, 1)),
-    Conv2DTranspose(1, (3, 3), strides=2, padding="SAME",
-                    output_padding=1)
-])
-cnn.summary()
-explain.show_transposed(cnn.layers[0])""",
-        ),
+        Code(_ONE_MORE),
         Text(
-            "<p>The values, not only the sizes, are those of the gradient: each input number stamps the kernel into "
-            "the output.</p>"
+            "<p>The third case has the same code, and there it is right: the partner of a 4×4 input, where the stride "
+            f"does not divide and {math('a = ( i + p - k ) mod s')} gives one zero more.</p>"
+        ),
+        Code(_ONE_MORE + "\nexplain.show_transposed(cnn.layers[0])"),
+        Text(
+            "<p class='note'><strong>And another slip:</strong> the caption of this case writes "
+            f"{math('a = ( i + p + k ) mod s')}, with a plus before {math('k')}. The two agree here, and wherever the "
+            "stride divides twice the kernel, but not for other strides:</p>"
         ),
         Code(
             """\
-y = np.array([[1, 2], [3, 4]], dtype='float32')[None, :, :, None]
-kernel = np.ones((3, 3, 1, 1), dtype='float32')
-print(ops.conv_transpose(y, kernel, strides=2, padding='valid')[0, :, :, 0])""",
+from striate.core import window
+
+i, k, s, p = 8, 5, 3, 4
+print('a of the text:   ', (i + p - k) % s)
+print('a of the caption:', (i + p + k) % s)
+
+o = window.output_size(i, k, s, (2, 2))
+for a in ((i + p - k) % s, (i + p + k) % s):
+    print(i, '->', o, '->', window.transposed_size(o, k, s, (2, 2), 1, a))""",
         ),
     )
