@@ -331,11 +331,12 @@ def refusal(*args: Any, **kwargs: Any) -> str:
 def test_the_error_of_a_kernel_that_does_not_fit() -> None:
     assert refusal((3, 7), (5, 5), (1, 1), "valid", (1, 1), where="Conv2D 'conv2d_3'") == (
         "Conv2D 'conv2d_3': a 5x5 kernel does not fit a 3x7 input with padding='valid' (o = floor((3 + 0 - 5)/1) + 1 "
-        "= -1). "
+        "= -1). Computed output size would be zero or negative. "
         "Use padding='same', a kernel of at most 3, or an input of at least 5x5."
     )
     assert refusal((3,), (5,), (2,), "valid", (1,), what="pooling window") == (
         "a pooling window of 5 does not fit an input of 3 with padding='valid' (o = floor((3 + 0 - 5)/2) + 1 = 0). "
+        "Computed output size would be zero or negative. "
         "Use padding='same', a pooling window of at most 3, or an input of at least 5."
     )
     assert "with dilation 3x1 does not fit a Nonex2 input" in refusal((None, 2), (3, 3), (1, 1), "valid", (3, 1))

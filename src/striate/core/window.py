@@ -407,7 +407,8 @@ def _does_not_fit(axes: Sequence[Any], bad: Sequence[int], padding: Paddings, wh
     first, second = _sized(kernel, what), _sized(spatial, "input")
     numbers = formula(*axes[bad[0]])
     problem = f"{first}{spread} does not fit {second} with {_shown(padding)} ({numbers})"
-    return message(where, problem, _what_fits(axes, bad, what))
+    keras_says = "Computed output size would be zero or negative"  # what users know and search for
+    return message(where, f"{problem}. {keras_says}", _what_fits(axes, bad, what))
 
 
 def _what_fits(axes: Sequence[Any], bad: Sequence[int], what: str) -> str:
@@ -415,7 +416,8 @@ def _what_fits(axes: Sequence[Any], bad: Sequence[int], what: str) -> str:
     if all(axes[n][0] >= 1 for n in bad):  # an empty input takes neither
         largest = min(_largest_kernel(*axes[n]) for n in bad)
         ways = ["padding='same'", f"a {what} of at most {largest}", *ways]
-    return "Use " + (ways[0] if len(ways) == 1 else f"{', '.join(ways[:-1])}, or {ways[-1]}")
+    use = ways[0] if len(ways) == 1 else f"{', '.join(ways[:-1])}, or {ways[-1]}"
+    return f"Use {use}"
 
 
 def _largest_kernel(i: int, k: int, s: int, padding: Padding, d: int) -> int:

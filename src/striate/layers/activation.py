@@ -18,19 +18,15 @@ class _ActivationLayer(Layer):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.supports_masking, self.built = True, True
+        self.supports_masking = True
 
-    def _number(self, name: str, value: Any, least: float | None = 0.0) -> float:
-        if value is None or (least is not None and value < least):
-            rule = "" if least is None else f" of at least {least:g}"
-            raise ValueError(
-                message(
-                    f"{type(self).__name__} '{self.name}'",
-                    f"The {name} value of a {type(self).__name__} layer cannot be None or negative: expected a "
-                    f"number{rule}. "
-                    f"Received: {name}={value}",
-                )
-            )
+    def _number(self, name: str, value: Any, problem: str, *, negative: bool = False) -> float:
+        """`value` as a float; ValueError with `problem` for None, and for a negative one unless they are allowed."""
+        valid = isinstance(value, int | float) and not isinstance(value, bool) and (negative or value >= 0)
+        if not valid:
+            where = f"{type(self).__name__} '{self.name}'"
+            rule = "a number" if negative else "a number of at least 0"
+            raise ValueError(message(where, f"{problem}. Received: {name}={value!r}", f"Pass {rule}"))
         return float(value)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -51,9 +47,14 @@ class ReLU(_ActivationLayer):
         self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.max_value = None if max_value is None else self._number("max_value", max_value)
-        self.negative_slope = self._number("negative_slope", negative_slope)
-        self.threshold = self._number("threshold", threshold)
+        problem = "{} of a ReLU layer cannot be {}a negative value"
+        if max_value is not None:
+            max_value = self._number("max_value", max_value, problem.format("max_value", ""))
+        self.max_value = max_value
+        self.negative_slope = self._number(
+            "negative_slope", negative_slope, problem.format("negative_slope", "None or ")
+        )
+        self.threshold = self._number("threshold", threshold, problem.format("threshold", "None or "))
 
     def call(self, inputs: Any) -> Any:
         return activations.relu(
@@ -72,7 +73,8 @@ class LeakyReLU(_ActivationLayer):
 
     def __init__(self, negative_slope: float = 0.3, **kwargs: Any) -> None:
         super().__init__(**({k: v for k, v in kwargs.items() if k != "alpha"}))
-        self.negative_slope = self._number("negative_slope", kwargs.get("alpha", negative_slope))
+        problem = "The negative_slope value of a Leaky ReLU layer cannot be None or a negative value"
+        self.negative_slope = self._number("negative_slope", kwargs.get("alpha", negative_slope), problem)
 
     def call(self, inputs: Any) -> Any:
         return activations.leaky_relu(inputs, negative_slope=self.negative_slope)
@@ -87,7 +89,7 @@ class ELU(_ActivationLayer):
 
     def __init__(self, alpha: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.alpha = self._number("alpha", alpha)
+        self.alpha = self._number("alpha", alpha, "alpha of an ELU layer must be a number", negative=True)
 
     def call(self, inputs: Any) -> Any:
         return activations.elu(inputs, alpha=self.alpha)
@@ -108,13 +110,28 @@ class Softmax(_ActivationLayer):
         self.axis = axis
 
     def call(self, inputs: Any, mask: Any = None) -> Any:
-        if mask is not None:
-            lowest = {"float16": -65504.0}.get(str(inputs.dtype), -1e9)
-            inputs = ops.add(inputs, ops.multiply(ops.subtract(1.0, ops.cast(mask, inputs.dtype)), lowest))
+        if mask is None:
+            return self._softmax(inputs)
+        self._check_mask(tuple(mask.shape), tuple(inputs.shape))
+        keep = ops.greater(mask, 0.5) if str(mask.dtype) != "bool" else mask
+        lowest = {"float16": -3e4}.get(str(inputs.dtype), -1e9)
+        outputs = self._softmax(ops.where(keep, inputs, ops.cast(lowest, inputs.dtype)))
+        return ops.where(keep, outputs, ops.zeros_like(outputs))  # where everything is masked, too
+
+    def _softmax(self, x: Any) -> Any:
         if isinstance(self.axis, list | tuple) and len(self.axis) > 1:
-            return ops.exp(ops.subtract(inputs, ops.logsumexp(inputs, axis=tuple(self.axis), keepdims=True)))
-        axis = self.axis[0] if isinstance(self.axis, list | tuple) else self.axis
-        return activations.softmax(inputs, axis=axis)
+            return ops.exp(ops.subtract(x, ops.logsumexp(x, axis=tuple(self.axis), keepdims=True)))
+        return activations.softmax(x, axis=self.axis[0] if isinstance(self.axis, list | tuple) else self.axis)
+
+    def _check_mask(self, mask: tuple[Any, ...], shape: tuple[Any, ...]) -> None:
+        where, received = f"Softmax '{self.name}'", f"Received: inputs.shape={shape}, mask.shape={mask}"
+        if len(mask) > len(shape):
+            problem = "The `mask` must be broadcastable to `inputs` and must not have more dimensions"
+            raise ValueError(message(where, f"{problem}. {received}"))
+        pairs = zip(reversed(mask), reversed(shape), strict=False)
+        if any(None not in (m, n) and m not in (1, n) for m, n in pairs):
+            problem = "The `mask` must be broadcastable to `inputs`: each of its sizes must be 1 or the input's"
+            raise ValueError(message(where, f"{problem}. {received}"))
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"axis": self.axis}

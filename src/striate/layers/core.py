@@ -133,9 +133,24 @@ class Dropout(Layer):
                     f"rate={rate!r}",
                 )
             )
-        self.rate, self.seed, self.noise_shape = rate, seed, noise_shape
+        self.rate, self.seed, self.noise_shape = rate, seed, self._checked_shape(noise_shape)
         self.seed_generator = random.SeedGenerator(seed) if rate > 0 else None
         self.supports_masking = True
+
+    def _checked_shape(self, shape: Any) -> tuple[Any, ...] | None:
+        if shape is None:
+            return None
+        rule = None
+        if not isinstance(shape, list | tuple):
+            rule = "Expected a tuple or list of integers"
+        elif not all(n is None or (isinstance(n, int) and not isinstance(n, bool)) for n in shape):
+            rule = "Expected all elements to be integers or None"
+        elif not all(n is None or n > 0 for n in shape):
+            rule = "Expected all dimensions to be positive integers or None"
+        if rule:
+            problem = f"Invalid value received for argument `noise_shape`. {rule}. Received: noise_shape={shape!r}"
+            raise ValueError(message(f"Dropout '{self.name}'", problem))
+        return tuple(shape)
 
     def call(self, inputs: Any, training: bool | None = False) -> Any:
         if not training or self.seed_generator is None:

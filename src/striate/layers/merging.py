@@ -87,12 +87,21 @@ class Merge(Layer):
         return max(m, n) if 0 not in (m, n) else 0
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        """A mask where all inputs' masks are set; None if an input has none."""
-        if mask is None or all(m is None for m in mask):
+        """True where the mask of some input is; None if an input has none, and so counts throughout."""
+        self._check_masks(inputs, mask)
+        if mask is None or any(m is None for m in mask):
             return None
-        if not isinstance(mask, list | tuple) or len(mask) != len(inputs):
-            raise ValueError(f"The lists `inputs` and `mask` should have the same length. Received: mask={mask}")
-        return reduce(ops.logical_and, [m for m in mask if m is not None])
+        return reduce(ops.logical_or, mask)
+
+    def _check_masks(self, inputs: Any, mask: Any) -> None:
+        if mask is None:
+            return
+        for name, value in (("mask", mask), ("inputs", inputs)):
+            if not isinstance(value, list | tuple):
+                raise ValueError(message(self._where(), f"`{name}` should be a list. Received: {type(value).__name__}"))
+        if len(mask) != len(inputs):
+            problem = "The lists `inputs` and `mask` should have the same length"
+            raise ValueError(message(self._where(), f"{problem}. Received: {len(inputs)} inputs, {len(mask)} masks"))
 
 
 def _shapes(input_shape: Any, where: str) -> list[Any]:
@@ -203,12 +212,10 @@ class Concatenate(Merge):
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The inputs' masks one behind the other."""
+        self._check_masks(inputs, mask)
         if mask is None or all(m is None for m in mask):
             return None
-        full = [
-            ops.broadcast_to(ops.ones_like(x, dtype="bool") if m is None else _mask_like(m, x), ops.shape(x))
-            for m, x in zip(mask, inputs, strict=True)
-        ]
+        full = [_mask_like(m, x) for m, x in zip(mask, inputs, strict=True)]
         return ops.any(ops.concatenate(full, axis=self.axis), axis=-1, keepdims=False)
 
     def get_config(self) -> dict[str, Any]:
@@ -216,7 +223,12 @@ class Concatenate(Merge):
 
 
 def _mask_like(mask: Any, x: Any) -> Any:
-    return ops.expand_dims(mask, -1) if len(mask.shape) < len(x.shape) else mask
+    """`mask`, or all True, with the shape of `x`."""
+    if mask is None:
+        return ops.ones_like(x, dtype="bool")
+    if len(mask.shape) == len(x.shape):
+        return mask
+    return ops.logical_or(ops.expand_dims(mask, -1), ops.zeros_like(x, dtype="bool"))
 
 
 @export("keras.layers.Dot")

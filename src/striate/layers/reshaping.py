@@ -14,6 +14,10 @@ from striate.layers.layer import Layer
 from striate.trace import KerasTensor
 
 
+def _is_int(n: Any) -> bool:
+    return isinstance(n, int) and not isinstance(n, bool)
+
+
 @export("keras.layers.Flatten")
 class Flatten(Layer):
     """`(batch, ...)` to `(batch, product of the rest)`; with channels first the channels are moved last before."""
@@ -52,15 +56,17 @@ class Reshape(Layer):
 
     def __init__(self, target_shape: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        target = tuple(target_shape)
-        if target.count(-1) > 1:
-            raise ValueError(
-                message(
-                    f"Reshape '{self.name}'",
-                    f"The `target_shape` argument must contain at most one -1. Received: {target}",
-                )
-            )
-        self.target_shape = target
+        self.target_shape = self._checked(tuple(target_shape))
+
+    def _checked(self, target: tuple[Any, ...]) -> tuple[Any, ...]:
+        problem = None
+        if not all(_is_int(n) and n >= -1 for n in target):
+            problem = "Each entry of `target_shape` must be a non-negative integer, or -1"
+        elif target.count(-1) > 1:
+            problem = "There must be at most one unknown dimension (-1) in `target_shape`"
+        if problem:
+            raise ValueError(message(f"Reshape '{self.name}'", f"{problem}. Received: target_shape={target}"))
+        return target
 
     def _resolved(self, rest: tuple[Any, ...]) -> tuple[Any, ...]:
         if -1 not in self.target_shape:
@@ -151,12 +157,11 @@ class RepeatVector(Layer):
 
     def __init__(self, n: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not isinstance(n, int):
-            raise TypeError(
-                message(
-                    f"RepeatVector '{self.name}'", f"Expected an integer value for `n`, got {n!r} of type {type(n)}"
-                )
-            )
+        where = f"RepeatVector '{self.name}'"
+        if not _is_int(n):
+            raise TypeError(message(where, f"Expected an integer value for `n`, got {n!r} of type {type(n)}"))
+        if n < 1:
+            raise ValueError(message(where, f"The `n` argument should be a positive integer. Received: n={n}"))
         self.n = n
         self.input_spec = InputSpec(ndim=2)
 
@@ -176,12 +181,20 @@ class _Spatial(Layer):
 
     rank = 2
 
+    _IN_TIME = False  # Keras's 1D cropping and upsampling know no data format: the axis behind the batch is meant
+
     def _setup(self, data_format: str | None) -> None:
+        if self._IN_TIME and self.rank == 1 and data_format is None:
+            data_format = "channels_last"
         self.data_format = config.standardize_data_format(data_format, self._where())
         self.input_spec = InputSpec(ndim=self.rank + 2)
 
     def _where(self) -> str:
         return f"{type(self).__name__} '{self.name}'"
+
+    def _shown_format(self) -> dict[str, Any]:
+        hidden = self._IN_TIME and self.rank == 1 and self.data_format == "channels_last"
+        return {} if hidden else {"data_format": self.data_format}
 
     @property
     def _first(self) -> int:
@@ -200,8 +213,12 @@ class _Spatial(Layer):
         return tuple(shape[self._first : self._first + self.rank])
 
     def _pairs(self, value: Any, name: str) -> tuple[tuple[int, int], ...]:
-        """One (before, after) per spatial axis from an int, one entry per axis, or pairs."""
+        """One (before, after) per spatial axis from an int, one entry per axis, or pairs (of one axis: a pair)."""
+        pair = self.rank == 1 and isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_int, value))
+        value = [value] if pair else value
         try:
+            if self.rank == 1 and isinstance(value, list | tuple) and not isinstance(value[0], list | tuple):
+                raise ValueError
             return window.normalize_padding(value, self.rank, allowed=(), where=self._where())  # type: ignore[return-value]
         except ValueError:
             raise ValueError(
@@ -238,10 +255,7 @@ class BaseZeroPadding(_Spatial):
 
     def get_config(self) -> dict[str, Any]:
         shown = self.padding[0] if self.rank == 1 else self.padding
-        made = super().get_config() | {"padding": shown}
-        return (
-            made if self.rank == 1 and self.data_format == "channels_last" else made | {"data_format": self.data_format}
-        )
+        return super().get_config() | {"padding": shown, "data_format": self.data_format}
 
 
 class BaseCropping(_Spatial):
@@ -250,6 +264,8 @@ class BaseCropping(_Spatial):
     Args:
         cropping: an int, one per axis, or a pair (before, after) per axis.
     """
+
+    _IN_TIME = True
 
     def __init__(self, cropping: Any = 1, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -270,22 +286,17 @@ class BaseCropping(_Spatial):
         spatial = self._spatial(input_shape)
         left = [None if n is None else n - lo - hi for n, (lo, hi) in zip(spatial, self.cropping, strict=True)]
         if any(n is not None and n <= 0 for n in left):
-            raise ValueError(
-                message(
-                    self._where(),
-                    "Values in `cropping` parameter should be smaller than the corresponding spatial dimension: "
-                    f"`cropping` must leave something. Received: input_shape={tuple(input_shape)}, "
-                    f"cropping={self.cropping}",
-                )
-            )
+            received = f"Received: input_shape={tuple(input_shape)}, cropping={self.cropping}"
+            if self.rank == 1:
+                problem = "`cropping` parameter of `Cropping1D` layer must be smaller than the input's length"
+            else:
+                problem = "Values in `cropping` argument should be smaller than the corresponding spatial dimension of the input"
+            raise ValueError(message(self._where(), f"{problem}. {received}", "Crop less"))
         return self._with_spatial(input_shape, left)
 
     def get_config(self) -> dict[str, Any]:
         shown = self.cropping[0] if self.rank == 1 else self.cropping
-        made = super().get_config() | {"cropping": shown}
-        return (
-            made if self.rank == 1 and self.data_format == "channels_last" else made | {"data_format": self.data_format}
-        )
+        return super().get_config() | {"cropping": shown} | self._shown_format()
 
 
 _RESIZERS = ("nearest", "bilinear", "bicubic", "lanczos3", "lanczos5")
@@ -297,6 +308,8 @@ class BaseUpSampling(_Spatial):
     Args:
         size: an int, or one per spatial axis.
     """
+
+    _IN_TIME = True
 
     def __init__(self, size: Any = 2, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -316,8 +329,7 @@ class BaseUpSampling(_Spatial):
         )
 
     def get_config(self) -> dict[str, Any]:
-        made = super().get_config() | {"size": self.size[0] if self.rank == 1 else self.size}
-        return made if self.rank == 1 else made | {"data_format": self.data_format}
+        return super().get_config() | {"size": self.size[0] if self.rank == 1 else self.size} | self._shown_format()
 
 
 def _ranked(base: type[_Spatial], name: str, rank: int) -> Any:
@@ -329,7 +341,29 @@ def _ranked(base: type[_Spatial], name: str, rank: int) -> Any:
 
 ZeroPadding1D, ZeroPadding2D, ZeroPadding3D = (_ranked(BaseZeroPadding, "ZeroPadding", n) for n in (1, 2, 3))
 Cropping1D, Cropping2D, Cropping3D = (_ranked(BaseCropping, "Cropping", n) for n in (1, 2, 3))
-UpSampling1D, UpSampling3D = (_ranked(BaseUpSampling, "UpSampling", n) for n in (1, 3))
+UpSampling3D = _ranked(BaseUpSampling, "UpSampling", 3)
+
+
+@export("keras.layers.UpSampling1D")
+class UpSampling1D(BaseUpSampling):
+    """`(batch, steps, features)` to `(batch, steps * size, features)`.
+
+    Args:
+        size: an int of at least 1.
+    """
+
+    rank = 1
+
+    def __init__(self, size: int = 2, data_format: str | None = None, **kwargs: Any) -> None:
+        if not _is_int(size):
+            raise TypeError(
+                message("UpSampling1D", f"Expected an integer value for `size`, got {size!r} of type {type(size)}")
+            )
+        if size < 1:
+            raise ValueError(
+                message("UpSampling1D", f"Argument `size` should be a positive integer. Received: size={size}")
+            )
+        super().__init__(size, data_format, **kwargs)
 
 
 @export("keras.layers.UpSampling2D")

@@ -13,6 +13,12 @@ from striate.layers.layer import Layer
 PADDING_MODES = {"zeros": None, "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
+_COUNTS = {
+    "filters": "Invalid value for argument `filters`. Expected a strictly positive value. Received filters={!r}",
+    "groups": "The number of groups must be a positive integer. Received: groups={!r}",
+}
+
+
 class WindowedLayer(Layer):
     """A layer that slides a window over the spatial axes.
 
@@ -142,17 +148,11 @@ class BaseConv(WindowedLayer):
         return mode
 
     def _check_arguments(self) -> None:
-        for name in ("filters", "groups"):
+        for name, rule in _COUNTS.items():
             value = getattr(self, name)
             valid = value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0)
             if not valid:
-                raise ValueError(
-                    message(
-                        self._where(),
-                        f"Invalid value for argument `{name}`. Expected a strictly positive value. Received "
-                        f"{name}={value!r}",
-                    )
-                )
+                raise ValueError(message(self._where(), rule.format(value)))
         if self.filters is not None and self.filters % self.groups != 0:
             raise ValueError(
                 message(

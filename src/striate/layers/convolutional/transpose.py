@@ -70,9 +70,7 @@ class BaseConvTranspose(BaseConv):
             return self.output_padding
         pads = self._paddings_per_axis()
         axes = zip(self.target_shape, spatial, self.kernel_size, self.strides, pads, self.dilation_rate, strict=True)
-        return tuple(
-            window.output_padding_for(o, i, k, s, p, d, where=self._where()) for o, i, k, s, p, d in axes
-        )
+        return tuple(window.output_padding_for(o, i, k, s, p, d, where=self._where()) for o, i, k, s, p, d in axes)
 
     def _paddings_per_axis(self) -> tuple[Any, ...]:
         return (self.padding,) * self.rank if isinstance(self.padding, str) else self.padding
