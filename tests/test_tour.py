@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import html
+import io
 import os
 import re
 import subprocess
@@ -15,8 +17,10 @@ import pytest
 from PIL import Image
 
 from striate import explain
+from striate.core import window
 from striate.explain.tour.parts import Code
 from striate.explain.tour.runner import Runner
+from striate.explain.tour.table import PARTS
 
 VOID = {"meta", "link", "img", "br", "rect"}
 
@@ -56,16 +60,17 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> str:
     done = tour(folder)
     assert done.returncode == 0, done.stderr
     assert "index.html" in done.stderr
+    assert [path.name for path in (folder / "page").iterdir()] == ["index.html"]
     return (folder / "page" / "index.html").read_text(encoding="utf-8")
 
 
-def tour(folder: Path, before: str = "") -> subprocess.CompletedProcess[str]:
+def tour(folder: Path, *arguments: str, before: str = "") -> subprocess.CompletedProcess[str]:
     """Runs the command in a process of its own, offline, after the lines `before`."""
     source = (
         "import sys, urllib.request\n"
         "def refuse(*a, **k): raise OSError('offline')\n"
         f"urllib.request.urlopen = refuse\n{before}\n"
-        "sys.argv = ['striate', 'tour', '--image', 'photo.png', '--out', 'page']\n"
+        f"sys.argv = {['striate', 'tour', *(arguments or ('--image', 'photo.png')), '--out', 'page']}\n"
         "from striate.cli import main\nmain()"
     )
     environment = {**os.environ, "KERAS_HOME": str(folder / "keras")}
@@ -91,6 +96,110 @@ def test_every_picture_has_a_text(made: str) -> None:
     page = Page(made)
     assert len(page.images) >= 2 and all(image["alt"] for image in page.images)
     assert len(page.pictures) > 20 and all(picture["aria-label"] for picture in page.pictures)
+
+
+def test_the_pictures_can_be_seen(made: str) -> None:
+    for image in Page(made).images:
+        kind, data = (image["src"] or "").split(",", 1)
+        assert kind == "data:image/png;base64"
+        with Image.open(io.BytesIO(base64.b64decode(data))) as opened:
+            pixels = np.asarray(opened.convert("RGBA"), dtype="float64")
+        assert min(pixels.shape[:2]) > 300
+        assert pixels[..., :3].std() > 20 and pixels[..., 3].min() == 0, "empty, or not transparent around"
+    assert len(made) < 6e6
+
+
+def test_every_part_is_there_and_in_the_contents(made: str) -> None:
+    names = [part.id for part in PARTS]
+    assert re.findall(r'<section id="(\w+)"', made) == names
+    assert [t for t in Page(made).targets if t[1:] in names] == [f"#{name}" for name in names]
+    parts = re.split(r"<section ", made)[1:]
+    for part in parts:
+        assert '<pre class="code"' in part
+        assert any(kind in part for kind in ('<svg role="img"', "<img ", "<table>"))
+
+
+def grids(part: str) -> list[np.ndarray]:
+    """The numbers of each grid drawn in a section."""
+    found = []
+    for svg in re.findall(r"<svg.*?</svg>", part, re.S):
+        texts = re.findall(r'<text x="([\d.]+)" y="([\d.]+)"[^>]*>([^<]*)<', svg)
+        rows = sorted({float(y) for _, y, _ in texts})
+        lines = [[float(t.replace("−", "-")) for _, y, t in texts if float(y) == row] for row in rows]
+        found.append(np.array(lines))
+    return found
+
+
+def section(made: str, name: str) -> str:
+    return made.split(f'<section id="{name}"')[1].split("</section>")[0]
+
+
+def correlate(x: np.ndarray, k: np.ndarray) -> np.ndarray:
+    views = np.lib.stride_tricks.sliding_window_view(x, k.shape)
+    return np.einsum("ijmn,mn->ij", views, k)
+
+
+def test_both_convolutions_are_numpy_s(made: str) -> None:
+    x, k, y, both_x, as_is, correlation, turned, convolution = grids(section(made, "convolution"))
+    assert (x.shape, k.shape) == ((7, 7), (3, 4))
+    np.testing.assert_array_equal(both_x, x)
+    np.testing.assert_array_equal(as_is, k)
+    np.testing.assert_array_equal(turned, np.rot90(k, 2))
+    np.testing.assert_array_equal(y, correlate(x, k))
+    np.testing.assert_array_equal(correlation, y)
+    np.testing.assert_array_equal(convolution, correlate(x, np.rot90(k, 2)))
+    assert (correlation != convolution).any()
+
+
+def test_channels_are_numpy_s(made: str) -> None:
+    *pairs, first, second = grids(section(made, "channels"))
+    total = sum(correlate(x, k) for x, k in zip(pairs[::2], pairs[1::2], strict=True))
+    assert len(pairs) == 6
+    np.testing.assert_array_equal(first, total)
+    assert second.shape == (5, 4)
+
+
+def test_pooling_is_numpy_s(made: str) -> None:
+    x, largest, mean, norm = grids(section(made, "pooling"))
+    windows = x.reshape(2, 2, 2, 2).transpose(0, 2, 1, 3).reshape(2, 2, 4)
+    np.testing.assert_array_equal(largest, windows.max(-1))
+    np.testing.assert_array_equal(mean, windows.mean(-1))
+    np.testing.assert_allclose(norm, np.sqrt((windows**2).sum(-1)), atol=0.005)
+
+
+def test_the_layers_have_the_chapter_s_names(made: str) -> None:
+    text = plain(made)
+    models = ("sequential_1", "vgg19", "functional_4", "functional_5", "sequential_3", "sequential_6", "sequential_7")
+    assert re.findall(r'Model: "(\w+)"', text) == list(models)
+    for name in ("conv2d_2 (", "max_pooling2d_3 (", "input_layer_3 (", "conv2d_6 (", "conv2d_9 (", "dense_1 ("):
+        assert name in text
+    assert "sequential_2/conv2d_4/kernel" in text
+
+
+def test_the_slips_are_pointed_out(made: str) -> None:
+    text = plain(section(made, "transposed"))
+    assert "None (None, 4, 4, 1)\n0 (None, 3, 3, 1)" in text
+    assert "a of the text:    1\na of the caption: 2\n8 -> 3 -> 8\n8 -> 3 -> 9" in text
+    assert "p′=2·(3−1)−2+0=2" in text and "p′=2·(3−1)−2+1=3" in text and "p′=2·(3−1)−0+0=4" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--weights", "bad.h5"), "--weights"),
+        (("--weights", "none.h5"), "there is no file 'none.h5'"),
+        (("--image", "bad.h5"), "is not an image"),
+        (("--image", "none.png"), "there is no file 'none.png'"),
+        (("--image", "tiny.png"), "at least 32"),
+    ],
+)
+def test_a_file_that_will_not_do(tmp_path: Path, arguments: tuple[str, ...], text: str) -> None:
+    (tmp_path / "bad.h5").write_bytes(b"not a weight file")
+    Image.new("RGB", (40, 20)).save(tmp_path / "tiny.png")
+    done = tour(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert text in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+    assert not (tmp_path / "page").exists()
 
 
 def test_what_the_chapter_prints_is_there(made: str) -> None:
@@ -119,14 +228,25 @@ def test_formula_6_with_its_numbers(made: str) -> None:
     assert "o′=2·(2−1)+0+3−2=3" in formulas and "o′=2·(2−1)+1+3−2=4" in formulas
 
 
+def test_a_formula_changed_in_window_changes_the_drawn_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def draw() -> str:
+        return plain(explain.show_window(7, 3, 2).html)
+
+    assert "output 3×3" in draw() and "+1=3" in draw()
+    monkeypatch.setattr(window, "_count", lambda i, p, k, s: (i + p - k) // s + 2)
+    assert "output 4×4" in draw() and "+1=4" in draw()
+
+
 def test_a_formula_changed_in_window_changes_the_tour(made: str, tmp_path: Path) -> None:
-    Image.new("RGB", (40, 40)).save(tmp_path / "photo.png")
-    wrong = "import striate.core.window as w\nw._count = lambda i, p, k, s: (i + p - k + s - 1) // s + 1"
-    done = tour(tmp_path, wrong)
-    page = tmp_path / "page" / "index.html"
-    text = page.read_text(encoding="utf-8") if page.exists() else ""
-    assert done.returncode != 0 or plain(text) != plain(made)
-    assert "+1=42" not in [plain(m)[-5:] for m in re.findall(r"<math.*?</math>", text)]
+    """Rounded up where formula (6) rounds down: the layers' own sizes and the formulas beside them follow."""
+    Image.effect_noise((48, 40), 80).save(tmp_path / "photo.png")
+    done = tour(tmp_path, before="import striate.core.window as w\nw._count = lambda i, p, k, s: -((i+p-k)//-s) + 1")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
+    formulas, before = ({plain(m) for m in re.findall(r"<math.*?</math>", text)} for text in (page, made))
+    assert "(None, 62, 42, 16)" in plain(made) and "o=⌊128+0−52⌋+1=62" in before
+    assert "(None, 63, 42, 16)" in plain(page) and "o=⌊128+0−52⌋+1=63" in formulas
+    assert "(None, 62, 42, 16)" not in plain(page) and "o=⌊128+0−52⌋+1=62" not in formulas
 
 
 def test_a_cell_s_output_is_what_it_printed_and_gave() -> None:

@@ -20,9 +20,10 @@ def row(text: str) -> str:
 def _part(token: str) -> str:
     if token.isdigit():
         return f"<mn>{token}</mn>"
+    if token == "mod":
+        return '<mo lspace=".35em" rspace=".35em">mod</mo>'
     if token[0].isalpha():
-        name, prime = token.rstrip("'"), token.endswith("'")
-        return f"<msup><mi>{name}</mi><mo>′</mo></msup>" if prime else f"<mi>{name}</mi>"
+        return f"<mi>{token}</mi>" if token.isalpha() else f'<mi style="font-style:italic">{token[:-1]}′</mi>'
     return f"<mo>{_SIGNS.get(token, token)}</mo>"
 
 
