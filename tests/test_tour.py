@@ -239,7 +239,7 @@ def test_a_formula_changed_in_window_changes_the_drawn_sizes(monkeypatch: pytest
 
 def test_a_formula_changed_in_window_changes_the_tour(made: str, tmp_path: Path) -> None:
     """Rounded up where formula (6) rounds down: the layers' own sizes and the formulas beside them follow."""
-    Image.effect_noise((48, 40), 80).save(tmp_path / "photo.png")
+    Image.effect_noise((64, 32), 80).save(tmp_path / "photo.png")  # pooling halves these four times evenly
     done = tour(tmp_path, before="import striate.core.window as w\nw._count = lambda i, p, k, s: -((i+p-k)//-s) + 1")
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
