@@ -93,8 +93,6 @@ def _lower_matmul(
     else:
         return None
     name = conv_kernels.choose_matmul(spec, constant_b=draft.is_stable(inputs[1]))
-    if name == "matmul" and (bias or activation):
-        return None
     right = _packed(draft, name, spec, right)
     ints = conv_kernels.encode(name, spec, activation, bias)
     kernel = conv_kernels.ALGORITHMS[name].kernel
