@@ -55,7 +55,8 @@ model = Sequential([
     Conv2D(1, (3, 3), activation=None, use_bias=False)
 ])
 
-model.weights""",
+for weight in model.weights:
+    print(weight.path, weight.shape)""",
         ),
         Code(
             f"import matplotlib.pyplot as plt\n{options.image}\n\n"
@@ -153,4 +154,19 @@ for feature_map in features:
             "and each of their units has seen more of the picture.</p>"
         ),
         Code(_VGG_MAPS, "The picture, and one feature map from each of VGG-19's five blocks, from fine to coarse"),
+        Text(
+            "<p>How much of the picture one unit of each depth has seen, its <em>receptive field</em>, follows from "
+            "the kernels and strides below it:</p>"
+        ),
+        Code(
+            """\
+from striate.core.window import Receptive
+
+seen = Receptive()
+for layer in vgg.layers[1:]:
+    size = getattr(layer, 'kernel_size', None) or layer.pool_size
+    seen = seen.then(size[0], layer.strides[0])
+    if layer.name in layer_names:
+        print(f'{layer.name}: {seen.size} by {seen.size} pixels')""",
+        ),
     )

@@ -17,7 +17,7 @@ _STYLE: Any = {
     "figure.facecolor": "none",
     "savefig.facecolor": "none",
     "text.color": "#7b7f87",  # readable on a light and on a dark page
-    "axes.titlesize": 17,
+    "axes.titlesize": 20,
     "savefig.dpi": 72,
 }
 
