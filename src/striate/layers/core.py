@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from striate import activations, ops, random
 from striate.core import config
 from striate.core.errors import message
@@ -58,6 +60,36 @@ class Identity(Layer):
 
     def compute_output_spec(self, inputs: Any) -> Any:
         return KerasTensor(inputs.shape, inputs.dtype)
+
+
+@export("keras.layers.Masking")
+class Masking(Layer):
+    """Masks the time steps of `(batch, steps, features)` that hold nothing but `mask_value`; layers behind skip them.
+
+    Args:
+        mask_value: the value; masked steps become zeros.
+    """
+
+    _STATELESS = True
+
+    def __init__(self, mask_value: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.mask_value, self.supports_masking = mask_value, True
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """False for the steps that are masked."""
+        return ops.any(ops.not_equal(inputs, self.mask_value), axis=-1)
+
+    def call(self, inputs: Any) -> Any:
+        counts = ops.any(ops.not_equal(inputs, self.mask_value), axis=-1, keepdims=True)
+        return ops.where(counts, inputs, ops.zeros_like(inputs))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The input's shape."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"mask_value": self.mask_value}
 
 
 @export("keras.layers.Lambda")
@@ -178,17 +210,40 @@ class Rescaling(Layer):
         self.scale, self.offset, self.supports_masking = scale, offset, True
 
     def call(self, inputs: Any) -> Any:
-        x = ops.cast(inputs, self.compute_dtype)
-        return ops.add(
-            ops.multiply(x, ops.cast(self.scale, self.compute_dtype)), ops.cast(self.offset, self.compute_dtype)
-        )
+        scale, offset = (self._per_channel(v) for v in (self.scale, self.offset))
+        return ops.add(ops.multiply(ops.cast(inputs, self.compute_dtype), scale), offset)
+
+    def _per_channel(self, values: Any) -> Any:
+        """`values`, with channels first ready to be broadcast along height and width."""
+        values = ops.cast(values, self.compute_dtype)
+        rank = len(values.shape)
+        first = config.image_data_format() == "channels_first" and 0 < rank < 3
+        return ops.reshape(values, (*values.shape, *(1,) * (3 - rank))) if first else values
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The input's shape."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"scale": self.scale, "offset": self.offset}
+        return super().get_config() | {k: _plain(getattr(self, k)) for k in ("scale", "offset")}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Rescaling:
+        """The layer that `get_config` described."""
+        return cls(**config | {k: _array(config[k]) for k in ("scale", "offset") if k in config})
+
+
+def _plain(value: Any) -> Any:
+    """An array as Keras's configs hold one."""
+    if not isinstance(value, np.ndarray | np.generic):
+        return value
+    return {"class_name": "__numpy__", "config": {"value": value.tolist(), "dtype": str(value.dtype)}}
+
+
+def _array(value: Any) -> Any:
+    if isinstance(value, dict) and "config" in value:
+        return np.array(value["config"]["value"], dtype=value["config"]["dtype"])
+    return value
 
 
 @export("keras.layers.Resizing")

@@ -18,6 +18,7 @@ from striate.layers import call_spec
 from striate.layers import policy as policies
 from striate.layers.call_spec import CallSpec, ambient_training, shape_of, training_scope
 from striate.layers.input_spec import InputSpec, check_inputs
+from striate.layers.masks import masks_of, pass_on, with_masks
 from striate.layers.shapes import input_shape_argument, specs_of
 from striate.layers.tracking import Tracked, unique
 from striate.trace import (
@@ -32,6 +33,7 @@ from striate.trace import (
     current_tracer,
     name_scope,
 )
+from striate.trace.masks import get_keras_mask, set_keras_mask
 from striate.trace.operators import OPS
 
 
@@ -298,8 +300,12 @@ class Layer(Tracked, Operation):
             training = self._training_for(spec)
             if training is not None and call_spec.names(type(self).call, "training"):
                 kwargs = {**kwargs, "training": training}
+            before = kwargs.get("mask") if kwargs.get("mask") is not None else masks_of(spec.first)
+            kwargs = kwargs if before is None else with_masks(type(self).call, spec, kwargs)
             with training_scope(training), autocast(self._autocast_dtype()):
                 outputs = super().__call__(*args, **kwargs)
+            if before is not None or self.supports_masking:
+                pass_on(self, spec.first, outputs, before, type(self).compute_mask is not Layer.compute_mask)
         if any_symbolic(given):
             Node(self, *given, outputs)
         elif self.activity_regularizer is not None and current_tracer() is None:
@@ -345,12 +351,12 @@ class Layer(Tracked, Operation):
             return x
         if isinstance(x, KerasTensor):
             if self.autocast and dtypes.is_floating(x.dtype) and x.dtype != self.input_dtype:
-                return KerasTensor(x.shape, self.input_dtype)
+                return _masked(KerasTensor(x.shape, self.input_dtype), x)
             return x
         x = convert(x)
         name = dtypes.name_of(x.dtype)
         wanted = self.autocast and name != self.input_dtype and dtypes.is_floating(name)
-        return OPS["cast"](x, self.input_dtype) if wanted else x
+        return _masked(OPS["cast"](x, self.input_dtype), x) if wanted else x
 
     def _maybe_build(self, spec: CallSpec) -> None:
         if self.built:
@@ -437,6 +443,14 @@ class Layer(Tracked, Operation):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+def _masked(x: Any, source: Any) -> Any:
+    """`x` with the mask of `source`."""
+    mask = get_keras_mask(source)
+    if mask is not None:
+        set_keras_mask(x, mask)
+    return x
 
 
 def _parameters(fn: Any) -> list[str]:

@@ -11,10 +11,13 @@ from striate.core.errors import message
 from striate.core.registry import export
 from striate.layers.layer import Layer
 from striate.trace import KerasTensor
+from striate.trace.masks import get_keras_mask
 
 
 class Merge(Layer):
     """The base of layers that merge a list of inputs elementwise; inputs broadcast as in NumPy, batch axis included."""
+
+    _MASKED: Callable[[Any, Any], Any] | None = None  # what to put where an input is masked, if its zeros would count
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -54,6 +57,9 @@ class Merge(Layer):
                     "tensors)",
                 )
             )
+        masks = [get_keras_mask(x) for x in inputs]
+        if self._MASKED is not None and any(m is not None for m in masks):
+            inputs = type(self)._MASKED(inputs, masks)
         rank = max(len(x.shape) for x in inputs)
         return self._merge([_at_rank(x, rank) for x in inputs])
 
@@ -123,18 +129,49 @@ def _at_rank(x: Any, rank: int) -> Any:
     return ops.expand_dims(x, tuple(range(1, missing + 1))) if missing else x
 
 
-def _folded(name: str, fold: Callable[[list[Any]], Any], doc: str, least: int = 1) -> type[Merge]:
+def _ones_where_masked(inputs: Any, masks: Any) -> list[Any]:
+    """Masked entries are 1, so that a product does not see them, and 0 where every input is masked."""
+    counts = [_mask_like(m, x) for m, x in zip(masks, inputs, strict=True)]
+    some = reduce(ops.logical_or, counts)
+    return [ops.where(c, x, ops.cast(some, x.dtype)) for c, x in zip(counts, inputs, strict=True)]
+
+
+def _others_where_masked(inputs: Any, masks: Any) -> list[Any]:
+    """Masked entries are those of an input that is not masked there, so that they don't decide a maximum."""
+    made = []
+    for i, x in enumerate(inputs):
+        for j, other in enumerate(inputs):
+            if masks[i] is not None and j != i:
+                counts = _mask_like(masks[i], x)
+                shown = ops.logical_or(counts, ops.logical_not(_mask_like(masks[j], other)))
+                x, masks = ops.where(shown, x, other), _replaced(masks, i, shown)
+        made.append(x)
+    return made
+
+
+def _replaced(masks: Any, index: int, mask: Any) -> list[Any]:
+    return [mask if k == index else m for k, m in enumerate(masks)]
+
+
+def _folded(
+    name: str, fold: Callable[[list[Any]], Any], doc: str, masked: Callable[[Any, Any], Any] | None = None
+) -> type[Merge]:
     def _merge(self: Merge, inputs: list[Any]) -> Any:
         return fold(inputs)
 
     body: dict[str, Any] = {"_merge": _merge, "__doc__": doc, "__module__": __name__, "__qualname__": name}
+    body["_MASKED"] = None if masked is None else staticmethod(masked)
     return export(f"keras.layers.{name}")(type(name, (Merge,), body))
 
 
 Add = _folded("Add", lambda xs: reduce(ops.add, xs), "The sum of the inputs.")
-Multiply = _folded("Multiply", lambda xs: reduce(ops.multiply, xs), "The product of the inputs.")
-Maximum = _folded("Maximum", lambda xs: reduce(ops.maximum, xs), "The largest of the inputs, elementwise.")
-Minimum = _folded("Minimum", lambda xs: reduce(ops.minimum, xs), "The smallest of the inputs, elementwise.")
+Multiply = _folded("Multiply", lambda xs: reduce(ops.multiply, xs), "The product of the inputs.", _ones_where_masked)
+Maximum = _folded(
+    "Maximum", lambda xs: reduce(ops.maximum, xs), "The largest of the inputs, elementwise.", _others_where_masked
+)
+Minimum = _folded(
+    "Minimum", lambda xs: reduce(ops.minimum, xs), "The smallest of the inputs, elementwise.", _others_where_masked
+)
 Average = _folded("Average", lambda xs: ops.divide(reduce(ops.add, xs), len(xs)), "The mean of the inputs.")
 
 

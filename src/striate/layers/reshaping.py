@@ -290,7 +290,8 @@ class BaseCropping(_Spatial):
             if self.rank == 1:
                 problem = "`cropping` parameter of `Cropping1D` layer must be smaller than the input's length"
             else:
-                problem = "Values in `cropping` argument should be smaller than the corresponding spatial dimension of the input"
+                problem = "Values in `cropping` argument should be smaller than the {} of the input"
+                problem = problem.format("corresponding spatial dimension")
             raise ValueError(message(self._where(), f"{problem}. {received}", "Crop less"))
         return self._with_spatial(input_shape, left)
 
