@@ -18,7 +18,8 @@ from PIL import Image
 
 from striate import explain
 from striate.core import window
-from striate.explain.tour.parts import Code
+from striate.explain.tour.features import edges, vgg
+from striate.explain.tour.parts import Code, Options, shrink_source
 from striate.explain.tour.runner import Runner
 from striate.explain.tour.table import PARTS
 
@@ -191,11 +192,13 @@ def test_the_slips_are_pointed_out(made: str) -> None:
         (("--image", "bad.h5"), "is not an image"),
         (("--image", "none.png"), "there is no file 'none.png'"),
         (("--image", "tiny.png"), "at least 32"),
+        (("--image", "narrow.png"), "3000 by 40 pixels, too narrow"),
     ],
 )
 def test_a_file_that_will_not_do(tmp_path: Path, arguments: tuple[str, ...], text: str) -> None:
     (tmp_path / "bad.h5").write_bytes(b"not a weight file")
     Image.new("RGB", (40, 20)).save(tmp_path / "tiny.png")
+    Image.new("RGB", (3000, 40)).save(tmp_path / "narrow.png")
     done = tour(tmp_path, *arguments)
     assert done.returncode == 2
     assert text in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
@@ -256,6 +259,18 @@ def test_a_cell_s_output_is_what_it_printed_and_gave() -> None:
     assert len(drawn.figures) == 1 and drawn.figures[0].startswith(b"\x89PNG")
     with pytest.raises(ZeroDivisionError):
         runner.run(Code("1/0"), "t")
+
+
+def test_large_pictures_are_made_smaller(tmp_path: Path) -> None:
+    for name, size in (("large.png", (2000, 900)), ("fits.png", (1024, 900))):
+        Image.new("RGB", size).save(tmp_path / name)
+    assert shrink_source(tmp_path / "fits.png") == shrink_source(None) == ""
+    names = {"image": Image.open(tmp_path / "large.png")}
+    exec(shrink_source(tmp_path / "large.png"), names)
+    assert names["image"].size == (1024, 461)
+    for part in (edges, vgg):
+        sources = [s.source for s in part(Options("", "", "", "shrink()\n")) if isinstance(s, Code)]
+        assert sum("load_img" in s and "shrink()\n" in s for s in sources) == 1
 
 
 def test_drawings_refuse_what_does_not_fit() -> None:

@@ -47,11 +47,13 @@ def _check_image(image: Path) -> None:
     try:
         with Image.open(image) as opened:
             opened.load()  # all of it: the end may be missing
-            smallest = min(opened.size)
+            size = opened.size
     except (UnidentifiedImageError, OSError, SyntaxError):
         raise UserError(f"tour: --image: '{image}' is not an image that Pillow can read (PNG, JPEG, ...).") from None
-    if smallest < 32:
-        raise UserError(f"tour: --image: '{image}' has a side of {smallest} pixels; VGG-19 needs at least 32.")
+    if min(size) < 32:
+        raise UserError(f"tour: --image: '{image}' has a side of {min(size)} pixels; VGG-19 needs at least 32.")
+    if max(size) > 32 * min(size):
+        raise UserError(f"tour: --image: '{image}' is {size[0]} by {size[1]} pixels, too narrow. Cut a part out of it.")
 
 
 def _write_tour(image: Path | None, weights: Path | None, out: Path) -> None:

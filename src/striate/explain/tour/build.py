@@ -13,7 +13,7 @@ from striate.models.session import clear_session
 
 from . import weights
 from .page import Section, page
-from .parts import Options, Part, Text, image_source
+from .parts import Options, Part, Text, image_source, shrink_source
 from .runner import Runner
 from .table import PARTS
 
@@ -23,7 +23,7 @@ Watch = Callable[[Part, float | None], None]
 def options_for(image: Path | None, weight_file: Path | None) -> Options:
     """The options of a tour; looks for VGG-19's weights, which may take a while to download."""
     source, note = weights.choose(weight_file)
-    return Options(image_source(image), source, note)
+    return Options(image_source(image), source, note, shrink_source(image))
 
 
 def build_page(options: Options, watch: Watch = lambda part, seconds: None) -> str:

@@ -61,6 +61,7 @@ for weight in model.weights:
         Code(
             f"import matplotlib.pyplot as plt\n{options.image}\n\n"
             "image = keras.utils.load_img(image_file, color_mode='grayscale')\n"
+            f"{options.shrink}"
             "image = keras.utils.img_to_array(image, dtype='int32')\nprint(image.shape)"
         ),
         Code(
@@ -139,8 +140,9 @@ for name, tensor in zip(layer_names, vgg_features.outputs):
     print(name, tensor.shape)""",
         ),
         Code(
+            "image = keras.utils.load_img(image_file, color_mode='rgb')\n"
+            f"{options.shrink}"
             """\
-image = keras.utils.load_img(image_file, color_mode='rgb')
 image = keras.utils.img_to_array(image, dtype='int32')
 
 image_processed = keras.applications.vgg19.preprocess_input(image)

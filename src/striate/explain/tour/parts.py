@@ -30,11 +30,13 @@ class Options:
         image: the source that gives the picture's path.
         vgg: the source that gives VGG-19's `weights` argument.
         weights_note: where its weights come from, as HTML.
+        shrink: the source that makes a large picture smaller once it is loaded; nothing for others.
     """
 
     image: str
     vgg: str
     weights_note: str
+    shrink: str = ""
 
 
 Step = Text | Code
@@ -47,6 +49,20 @@ class Part:
     id: str
     title: str
     steps: Callable[[Options], Sequence[Step]]
+
+
+LARGEST = 1024  # pixels of the longer side; VGG-19's first maps take 64 numbers for each pixel
+
+
+def shrink_source(path: Path | None) -> str:
+    """The source that keeps a large picture within `LARGEST`."""
+    if path is None:
+        return ""
+    from PIL import Image
+
+    with Image.open(path) as opened:
+        fits = max(opened.size) <= LARGEST
+    return "" if fits else f"image.thumbnail(({LARGEST}, {LARGEST}))  # it is large: smaller is quicker\n"
 
 
 def image_source(path: Path | None) -> str:
