@@ -32,6 +32,7 @@ class Sequential(Model):
         super().__init__(trainable=trainable, name=name)
         self._functional: Functional | None = None
         self._row: list[Any] = []
+        self._built_by_call = False  # the sizes of the first data were taken for lack of an `Input`
         if layers is not None and not isinstance(layers, list | tuple):
             layers = [layers]
         for layer in layers or ():
@@ -113,6 +114,7 @@ class Sequential(Model):
         shape, first = standardize_shape(input_shape), self._row[0]
         if not isinstance(first, InputLayer):
             self._row.insert(0, InputLayer(batch_shape=shape, dtype=first.compute_dtype))
+            self._built_by_call = True
         elif first.batch_shape != shape:
             raise ValueError(
                 f"Sequential model '{self.name}' has already been configured to use input shape "
@@ -147,11 +149,18 @@ class Sequential(Model):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Runs the layers on `inputs`."""
-        if self._functional is not None:
+        if self._functional is not None and not self._other_sizes(inputs):
             return self._functional.call(inputs, training=training, mask=mask)
         for layer in self.layers:
             inputs = layer(inputs)
         return inputs
+
+    def _other_sizes(self, inputs: Any) -> bool:
+        """Whether sizes differ from those of the call that the model was built by; no `Input` asked for them."""
+        if not self._built_by_call or not hasattr(inputs, "shape"):
+            return False
+        known, shape = self._row[0].batch_shape, tuple(inputs.shape)
+        return len(shape) == len(known) and any(n not in (None, m) for m, n in zip(shape[1:], known[1:], strict=True))
 
     def compute_output_spec(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if self._functional is not None:
