@@ -46,6 +46,15 @@ def test_tensorflow_keras_is_the_same() -> None:
     )
 
 
+def test_keras_src_gives_the_public_modules() -> None:
+    source = (
+        "import keras.src.layers, striate, striate.layers\nfrom keras.src import backend, ops, Sequential\n"
+        "from keras.src.utils import load_img\n"
+        "print(keras.src.layers is striate.layers, ops is striate.ops, Sequential is striate.Sequential, backend.cast)"
+    )
+    assert printed(source).startswith("True True True")
+
+
 def test_the_version_is_keras_s_and_the_backend_is_striate() -> None:
     out = printed("import keras as k, striate as s\nprint(k.__version__, k.backend.backend(), s.__version__)").split()
     assert out[0].startswith("3.15") and out[1] == "striate" and out[2] != out[0]
@@ -65,7 +74,8 @@ MISSING = [
     ("import keras; keras.Sequental", "AttributeError", "Did you mean 'Sequential'?"),
     ("import keras; keras.layers.VGG16", "AttributeError", "Did you mean keras.applications.VGG16?"),
     ("import keras.wrappers", "ModuleNotFoundError", "keras.wrappers is part of Keras"),
-    ("from keras.src import backend", "ModuleNotFoundError", "private part of Keras"),
+    ("from keras.src.backend import common", "ImportError", "common"),
+    ("import keras.src.engine", "ModuleNotFoundError", "private part of Keras"),
     ("import tensorflow as tf; tf.data", "AttributeError", "tensorflow.keras only"),
     ("from tensorflow import function", "ModuleNotFoundError", "tensorflow.function was asked for"),
     ("import tensorflow.data", "ModuleNotFoundError", "tensorflow.data was asked for"),

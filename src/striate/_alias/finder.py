@@ -105,7 +105,7 @@ class KerasFinder(MetaPathFinder, Loader):
         return self._keras(name, tail) if below else ModuleSpec(name, self, is_package=True)
 
     def _keras(self, name: str, tail: str) -> ModuleSpec:
-        if tail and not _exists(tail):
+        if tail and tail != "src" and not _exists(_public(tail)):
             raise ModuleNotFoundError(messages.missing(tail, _names_beside(tail)), name=f"{ROOT}.{tail}")
         return ModuleSpec(name, self, is_package=True)
 
@@ -128,8 +128,16 @@ class KerasFinder(MetaPathFinder, Loader):
         name = module.__name__
         if name in ("keras", "tensorflow"):
             return
-        tail = name.split(".", 2 if name.startswith("tensorflow") else 1)
-        sys.modules[name] = importlib.import_module("keras") if name == "tensorflow.keras" else _load(tail[-1])
+        tail = _public(name.partition(".")[2].removeprefix("keras.")) if name not in _TOPS else ""
+        sys.modules[name] = _load(tail) if tail else importlib.import_module("keras")
+
+
+_TOPS = ("tensorflow.keras", "keras.src", "tensorflow.keras.src")
+
+
+def _public(tail: str) -> str:
+    """`"src.layers"` is `"layers"`: Keras keeps its code there, and some programs import from it."""
+    return tail.removeprefix("src.")
 
 
 def _exists(tail: str) -> bool:
