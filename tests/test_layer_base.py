@@ -470,3 +470,28 @@ class TestConfigs:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             Scale()(np.ones((1, 2)))
+
+
+class TestSignature:
+    """`help` names what Keras's does."""
+
+    @pytest.mark.parametrize(
+        "name",
+        ["Conv2D", "Conv1DTranspose", "DepthwiseConv2D", "SeparableConv1D", "MaxPooling2D", "Dense", "Layer", "Add"],
+    )
+    def test_all_of_keras_arguments_are_named(self, name: str, real_keras: Any) -> None:
+        ours = set(inspect.signature(getattr(striate.layers, name)).parameters)
+        theirs = set(inspect.signature(getattr(real_keras.layers, name).__init__).parameters) - {"self", "kwargs"}
+        known = {"quantization_config", "lora_rank", "lora_alpha"}  # not offered
+        assert theirs - ours <= known
+        assert "rank" not in ours
+
+    def test_an_instance_is_called_by_its_call(self) -> None:
+        assert "args" in inspect.signature(striate.layers.Dense(2)).parameters
+
+    def test_a_class_that_passes_nothing_on_has_its_own_arguments_only(self) -> None:
+        class Own(striate.layers.Layer):
+            def __init__(self, units: int = 3) -> None:
+                super().__init__()
+
+        assert list(inspect.signature(Own).parameters) == ["units"]

@@ -20,6 +20,7 @@ from striate.layers.call_spec import CallSpec, ambient_training, shape_of, train
 from striate.layers.input_spec import InputSpec, check_inputs
 from striate.layers.masks import masks_of, pass_on, with_masks
 from striate.layers.shapes import input_shape_argument, specs_of
+from striate.layers.signature import FullSignature
 from striate.layers.tracking import Tracked, unique
 from striate.trace import (
     KerasTensor,
@@ -50,6 +51,8 @@ class Layer(Tracked, Operation):
     """
 
     _STATELESS = False  # set in layers that count as built from the start, as Keras has it
+
+    __signature__ = FullSignature()
 
     def __init__(
         self,
