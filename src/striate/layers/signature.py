@@ -1,4 +1,4 @@
-"""The whole signature of a layer's class: what `help` shows, with the arguments that `**kwargs` hands to the base classes."""
+"""The whole signature of a layer class: what `help` shows, with the arguments that `**kwargs` hands to its bases."""
 
 from __future__ import annotations
 
