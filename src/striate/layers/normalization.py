@@ -11,6 +11,7 @@ from striate.layers.input_spec import InputSpec
 from striate.layers.layer import Layer
 from striate.trace import Variable
 
+_CLIPPED = ("rmax", "rmin", "dmax")
 _WEIGHTS = ("beta", "gamma", "moving_mean", "moving_variance")
 
 
@@ -26,13 +27,16 @@ class BatchNormalization(Layer):
         momentum: of the moving statistics.
         epsilon: added to the variance.
         center, scale: whether there is a beta, a gamma.
+        renorm: batch renormalization (Ioffe 2017), with `renorm_clipping` (bounds "rmax", "rmin", "dmax") and
+            `renorm_momentum`.
     """
 
     def __init__(
         self, axis: int = -1, momentum: float = 0.99, epsilon: float = 1e-3, center: bool = True, scale: bool = True,
         beta_initializer: Any = "zeros", gamma_initializer: Any = "ones", moving_mean_initializer: Any = "zeros",
         moving_variance_initializer: Any = "ones", beta_regularizer: Any = None, gamma_regularizer: Any = None,
-        beta_constraint: Any = None, gamma_constraint: Any = None, synchronized: bool = False, **kwargs: Any,
+        beta_constraint: Any = None, gamma_constraint: Any = None, renorm: bool = False, renorm_clipping: Any = None,
+        renorm_momentum: float = 0.99, synchronized: bool = False, **kwargs: Any,
     ) -> None:  # fmt: skip
         super().__init__(**kwargs)
         self.axis, self.momentum, self.epsilon = int(axis), float(momentum), float(epsilon)
@@ -47,6 +51,21 @@ class BatchNormalization(Layer):
         self.gamma_constraint = constraints.get(gamma_constraint)
         self.gamma: Variable | None = None
         self.beta: Variable | None = None
+        self.renorm, self.renorm_momentum = renorm, renorm_momentum
+        self.renorm_clipping = self._checked_clipping(renorm_clipping or {}) if renorm else renorm_clipping
+
+    def _checked_clipping(self, clipping: dict[str, float]) -> dict[str, float]:
+        problem = None
+        rmax, rmin, dmax = (clipping.get(k) for k in _CLIPPED)
+        if set(clipping) - set(_CLIPPED):
+            problem = f"Received invalid keys for `renorm_clipping` argument: {clipping}. Supported values: {_CLIPPED}"
+        elif rmax is not None and rmin is not None and rmax < rmin:
+            problem = f"rmax should be greater than rmin in `renorm_clipping`. Received: rmax={rmax}, rmin={rmin}"
+        elif dmax is not None and dmax < 0:
+            problem = f"dmax should be non-negative in `renorm_clipping`. Received: dmax={dmax}"
+        if problem:
+            raise ValueError(message(f"BatchNormalization '{self.name}'", problem))
+        return clipping
 
     def build(self, input_shape: Any) -> None:
         size = input_shape[self.axis]
@@ -73,12 +92,28 @@ class BatchNormalization(Layer):
         self.moving_variance = self.add_weight(
             (size,), self.moving_variance_initializer, name="moving_variance", trainable=False, autocast=False
         )
+        if self.renorm:
+            self._add_renorm(size)
         self.input_spec = InputSpec(ndim=len(input_shape), axes={self.axis: size})
+
+    def _add_renorm(self, size: int) -> None:
+        """The statistics of batch renormalization: standard deviations start as roots of the variance's initializer."""
+
+        def root(shape: Any, dtype: Any = None) -> Any:
+            return ops.sqrt(self.moving_variance_initializer(shape, dtype=dtype))
+
+        kinds = {"moving_stddev": root, "renorm_mean": self.moving_mean_initializer, "renorm_stddev": root}
+        for name, initializer in kinds.items():
+            setattr(self, name, self.add_weight((size,), initializer, name=name, trainable=False, autocast=False))
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         x = ops.cast(inputs, "float32") if self.compute_dtype == "float16" else inputs
-        mean, variance = self._statistics(x, bool(training) and self.trainable, mask)
+        mean, variance, renorm = self._statistics(x, bool(training) and self.trainable, mask)
         factor = ops.rsqrt(ops.add(variance, self.epsilon))
+        if renorm is not None:  # (x * r + d) * gamma + beta, as another mean and another factor
+            r, d = renorm
+            factor = ops.multiply(factor, r)
+            mean = ops.subtract(mean, ops.divide(d, factor))
         if self.gamma is not None:
             factor = ops.multiply(factor, self.gamma)
         shift = ops.negative(ops.multiply(mean, factor))
@@ -89,14 +124,33 @@ class BatchNormalization(Layer):
         y = ops.add(ops.multiply(x, ops.reshape(factor, shape)), ops.reshape(shift, shape))
         return ops.cast(y, self.compute_dtype)
 
-    def _statistics(self, x: Any, training: bool, mask: Any) -> tuple[Any, Any]:
+    def _statistics(self, x: Any, training: bool, mask: Any) -> tuple[Any, Any, Any]:
+        """Mean, variance, and the corrections `(r, d)` of batch renormalization or None."""
         if not training:
-            return self.moving_mean, self.moving_variance
+            return self.moving_mean, self.moving_variance, None
         axes = [i for i in range(len(x.shape)) if i != self.axis % len(x.shape)]
         mean, variance = _moments(x, axes, mask)
-        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(ops.add(ops.multiply(moving, self.momentum), ops.multiply(batch, 1.0 - self.momentum)))
-        return mean, variance
+        if self.renorm:
+            return mean, variance, self._renormalized(mean, variance)
+        _follow(self.moving_mean, mean, self.momentum)
+        _follow(self.moving_variance, variance, self.momentum)
+        return mean, variance, None
+
+    def _renormalized(self, mean: Any, variance: Any) -> tuple[Any, Any]:
+        """`r = stddev / renorm_stddev`, `d = (mean - renorm_mean) / renorm_stddev`, clipped (Ioffe 2017)."""
+        stddev = ops.sqrt(ops.add(variance, self.epsilon))
+        base = ops.maximum(self.renorm_stddev, self.epsilon**0.5)
+        r, d = ops.divide(stddev, base), ops.divide(ops.subtract(mean, self.renorm_mean), base)
+        rmax, rmin, dmax = (self.renorm_clipping.get(k) for k in _CLIPPED)
+        r = r if rmin is None else ops.maximum(r, rmin)
+        r = r if rmax is None else ops.minimum(r, rmax)
+        d = d if dmax is None else ops.clip(d, -dmax, dmax)
+        _follow(self.renorm_mean, mean, self.renorm_momentum)
+        _follow(self.renorm_stddev, stddev, self.renorm_momentum)
+        _follow(self.moving_mean, mean, self.momentum)
+        _follow(self.moving_stddev, stddev, self.momentum)
+        self.moving_variance.assign(ops.maximum(ops.subtract(ops.square(self.moving_stddev), self.epsilon), 0.0))
+        return ops.stop_gradient(r), ops.stop_gradient(d)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The input's shape."""
@@ -105,7 +159,8 @@ class BatchNormalization(Layer):
     def get_config(self) -> dict[str, Any]:
         made = super().get_config() | {
             "axis": self.axis, "momentum": self.momentum, "epsilon": self.epsilon, "center": self.center,
-            "scale": self.scale, "synchronized": self.synchronized,
+            "scale": self.scale, "synchronized": self.synchronized, "renorm": self.renorm,
+            "renorm_clipping": self.renorm_clipping, "renorm_momentum": self.renorm_momentum,
         }  # fmt: skip
         for name in _WEIGHTS:
             made[f"{name}_initializer"] = initializers.serialize(getattr(self, f"{name}_initializer"))
@@ -113,6 +168,10 @@ class BatchNormalization(Layer):
             made[f"{name}_regularizer"] = regularizers.serialize(getattr(self, f"{name}_regularizer"))
             made[f"{name}_constraint"] = constraints.serialize(getattr(self, f"{name}_constraint"))
         return made
+
+
+def _follow(moving: Any, batch: Any, momentum: float) -> None:
+    moving.assign(ops.add(ops.multiply(moving, momentum), ops.multiply(batch, 1.0 - momentum)))
 
 
 def _moments(x: Any, axes: list[int], mask: Any) -> tuple[Any, Any]:

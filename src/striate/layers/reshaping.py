@@ -262,15 +262,16 @@ class BaseCropping(_Spatial):
     """Cells taken away from the ends of the spatial axes.
 
     Args:
-        cropping: an int, one per axis, or a pair (before, after) per axis.
+        cropping: an int, one per axis, or a pair (before, after) per axis; by default 1, and 0 in 2D, as in Keras.
     """
 
     _IN_TIME = True
 
-    def __init__(self, cropping: Any = 1, data_format: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, cropping: Any = None, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._setup(data_format)
-        self.cropping = self._pairs(cropping, "cropping")
+        default = 0 if self.rank == 2 else 1
+        self.cropping = self._pairs(default if cropping is None else cropping, "cropping")
 
     def call(self, inputs: Any) -> Any:
         out = self._spatial(self.compute_output_shape(inputs.shape))

@@ -84,15 +84,43 @@ class DepthwiseConv1D(BaseDepthwiseConv):
 
     _paddings = ("valid", "same", "full", "causal")
 
-    def __init__(self, kernel_size: Any, strides: Any = 1, padding: Any = "valid", depth_multiplier: int = 1,
-                 **kwargs: Any) -> None:  # fmt: skip
-        super().__init__(1, kernel_size, strides, padding, depth_multiplier, **kwargs)
+    def __init__(
+        self, kernel_size: Any, strides: Any = 1, padding: Any = "valid", depth_multiplier: int = 1,
+        data_format: str | None = None, dilation_rate: Any = 1, activation: Any = None, use_bias: bool = True,
+        **kwargs: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            1,
+            kernel_size,
+            strides,
+            padding,
+            depth_multiplier,
+            data_format,
+            dilation_rate,
+            activation,
+            use_bias,
+            **kwargs,
+        )
 
 
 @export("keras.layers.DepthwiseConv2D")
 class DepthwiseConv2D(BaseDepthwiseConv):
     """`(batch, height, width, channels)` to `(..., channels * depth_multiplier)`. See `BaseDepthwiseConv`."""
 
-    def __init__(self, kernel_size: Any, strides: Any = (1, 1), padding: Any = "valid", depth_multiplier: int = 1,
-                 **kwargs: Any) -> None:  # fmt: skip
-        super().__init__(2, kernel_size, strides, padding, depth_multiplier, **kwargs)
+    def __init__(
+        self, kernel_size: Any, strides: Any = (1, 1), padding: Any = "valid", depth_multiplier: int = 1,
+        data_format: str | None = None, dilation_rate: Any = (1, 1), activation: Any = None, use_bias: bool = True,
+        **kwargs: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            2,
+            kernel_size,
+            strides,
+            padding,
+            depth_multiplier,
+            data_format,
+            dilation_rate,
+            activation,
+            use_bias,
+            **kwargs,
+        )

@@ -102,21 +102,27 @@ class SeparableConv1D(BaseSeparableConv):
 
     _paddings = ("valid", "same", "full", "causal")
 
-    def __init__(self, filters: int, kernel_size: Any, strides: Any = 1, padding: Any = "valid",
-                 data_format: str | None = None, dilation_rate: Any = 1, depth_multiplier: int = 1,
-                 **kwargs: Any) -> None:  # fmt: skip
+    def __init__(
+        self, filters: int, kernel_size: Any, strides: Any = 1, padding: Any = "valid",
+        data_format: str | None = None, dilation_rate: Any = 1, depth_multiplier: int = 1, activation: Any = None,
+        use_bias: bool = True, **kwargs: Any,
+    ) -> None:  # fmt: skip
         super().__init__(
-            1, filters, kernel_size, strides, padding, data_format, dilation_rate, depth_multiplier, **kwargs
-        )
+            1, filters, kernel_size, strides, padding, data_format, dilation_rate, depth_multiplier, activation,
+            use_bias, **kwargs,
+        )  # fmt: skip
 
 
 @export("keras.layers.SeparableConv2D", "keras.layers.SeparableConvolution2D")
 class SeparableConv2D(BaseSeparableConv):
     """`(batch, height, width, channels)` to `(batch, new_height, new_width, filters)`. See `BaseSeparableConv`."""
 
-    def __init__(self, filters: int, kernel_size: Any, strides: Any = (1, 1), padding: Any = "valid",
-                 data_format: str | None = None, dilation_rate: Any = (1, 1), depth_multiplier: int = 1,
-                 **kwargs: Any) -> None:  # fmt: skip
+    def __init__(
+        self, filters: int, kernel_size: Any, strides: Any = (1, 1), padding: Any = "valid",
+        data_format: str | None = None, dilation_rate: Any = (1, 1), depth_multiplier: int = 1, activation: Any = None,
+        use_bias: bool = True, **kwargs: Any,
+    ) -> None:  # fmt: skip
         super().__init__(
-            2, filters, kernel_size, strides, padding, data_format, dilation_rate, depth_multiplier, **kwargs
-        )
+            2, filters, kernel_size, strides, padding, data_format, dilation_rate, depth_multiplier, activation,
+            use_bias, **kwargs,
+        )  # fmt: skip

@@ -99,24 +99,42 @@ class BaseConvTranspose(BaseConv):
 class Conv1DTranspose(BaseConvTranspose):
     """`(batch, steps, channels)` to `(batch, new_steps, filters)`. See `BaseConvTranspose`."""
 
-    def __init__(self, filters: int, kernel_size: Any, strides: Any = 1, padding: Any = "valid",
-                 output_padding: Any = None, **kwargs: Any) -> None:  # fmt: skip
-        super().__init__(1, filters, kernel_size, strides, padding, output_padding, **kwargs)
+    def __init__(
+        self, filters: int, kernel_size: Any, strides: Any = 1, padding: Any = "valid",
+        output_padding: Any = None, data_format: str | None = None, dilation_rate: Any = 1, activation: Any = None,
+        use_bias: bool = True, **kwargs: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            1, filters, kernel_size, strides, padding, output_padding, data_format, dilation_rate, activation, use_bias,
+            **kwargs,
+        )  # fmt: skip
 
 
 @export("keras.layers.Conv2DTranspose", "keras.layers.Convolution2DTranspose")
 class Conv2DTranspose(BaseConvTranspose):
     """`(batch, height, width, channels)` to `(batch, new_height, new_width, filters)`. See `BaseConvTranspose`."""
 
-    def __init__(self, filters: int, kernel_size: Any, strides: Any = (1, 1), padding: Any = "valid",
-                 output_padding: Any = None, **kwargs: Any) -> None:  # fmt: skip
-        super().__init__(2, filters, kernel_size, strides, padding, output_padding, **kwargs)
+    def __init__(
+        self, filters: int, kernel_size: Any, strides: Any = (1, 1), padding: Any = "valid",
+        output_padding: Any = None, data_format: str | None = None, dilation_rate: Any = (1, 1), activation: Any = None,
+        use_bias: bool = True, **kwargs: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            2, filters, kernel_size, strides, padding, output_padding, data_format, dilation_rate, activation, use_bias,
+            **kwargs,
+        )  # fmt: skip
 
 
 @export("keras.layers.Conv3DTranspose", "keras.layers.Convolution3DTranspose")
 class Conv3DTranspose(BaseConvTranspose):
     """`(batch, depth, height, width, channels)` to `(batch, ..., filters)`. See `BaseConvTranspose`."""
 
-    def __init__(self, filters: int, kernel_size: Any, strides: Any = (1, 1, 1), padding: Any = "valid",
-                 output_padding: Any = None, **kwargs: Any) -> None:  # fmt: skip
-        super().__init__(3, filters, kernel_size, strides, padding, output_padding, **kwargs)
+    def __init__(
+        self, filters: int, kernel_size: Any, strides: Any = (1, 1, 1), padding: Any = "valid",
+        data_format: str | None = None, output_padding: Any = None, dilation_rate: Any = (1, 1, 1),
+        activation: Any = None, use_bias: bool = True, **kwargs: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            3, filters, kernel_size, strides, padding, output_padding, data_format, dilation_rate, activation, use_bias,
+            **kwargs,
+        )  # fmt: skip
