@@ -82,9 +82,9 @@ def _name(dtype: Any) -> str:
 
 @functools.cache
 def name_of(dtype: Any) -> str:
-    """The name of an array's (or a graph value's) dtype: `str(dtype)`, which NumPy takes microseconds for,
-    remembered."""
-    return str(dtype)
+    """The name of an array's (or a graph value's) dtype, in whichever byte order; NumPy takes microseconds for it, so
+    it is remembered."""
+    return getattr(dtype, "name", None) or str(dtype)
 
 
 @export("keras.backend.is_float_dtype")

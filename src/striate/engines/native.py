@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,83 +14,120 @@ from striate import kernels
 from striate.core import dtypes
 from striate.ir import Builder, Graph, verify
 from striate.passes.pipeline import optimize
-from striate.plan import Operand, Place, Plan, Step, build
+from striate.plan import Buffer, Operand, Place, Plan, Step, build
 from striate.primitives import Primitive, get, infer_node, run_reference
-from striate.primitives.base import aval_of
+from striate.primitives.base import aval_of, check_size
+
+
+class _Prepared(NamedTuple):
+    """What stays from call to call: constants, weights and what was computed from them, and where they lie."""
+
+    versions: Any
+    arrays: dict[int, np.ndarray]
+    pointers: np.ndarray
 
 
 class NativeExecutable:
-    """A plan with its constants, ready to run. Safe to call from several threads at once."""
+    """A plan with its constants, ready to run. Safe to call from several threads at once.
 
-    def __init__(self, plan: Plan) -> None:
+    Args:
+        plan: what to run.
+        stable: the inputs (weights) that are the same as long as the versions are.
+    """
+
+    def __init__(self, plan: Plan, stable: frozenset[int] = frozenset()) -> None:
+        for buffer in plan.buffers:
+            check_size(buffer.shape, "a model's plan")
         self.plan = plan
         self._lock = threading.Lock()
-        self._kept: tuple[Any, dict[int, np.ndarray]] | None = None
+        self._prepared: _Prepared | None = None
         self._once, self._main = _Sequence(plan, plan.once), _Sequence(plan, plan.steps)
         self._constants = {i: b.data for i, b in enumerate(plan.buffers) if b.data is not None}
-        self._inputs = [(i, b) for i, b in enumerate(plan.buffers) if b.place is Place.INPUT]
-        self._outputs = [(i, b) for i, b in enumerate(plan.buffers) if b.place is Place.OUTPUT]
-        self._arena = [(i, b) for i, b in enumerate(plan.buffers) if b.place is Place.ARENA]
+        inputs = [(i, b.index, dtypes.as_numpy(b.dtype)) for i, b in _placed(plan, Place.INPUT)]
+        self._weights = [entry for entry in inputs if entry[1] in stable]
+        self._given = [entry for entry in inputs if entry[1] not in stable]
+        self._outputs = [(i, b.shape, dtypes.as_numpy(b.dtype)) for i, b in _placed(plan, Place.OUTPUT)]
+        self._results = [(o.slot, None if o.shape == plan.buffers[o.slot].shape else o.shape) for o in plan.outputs]
         self._used = {o.slot for s in plan.steps for o in s.inputs}
 
     def __call__(self, inputs: Sequence[np.ndarray], versions: tuple[Any, ...] | None = None) -> list[np.ndarray]:
-        given = {slot: _native(inputs[b.index], b.dtype) for slot, b in self._inputs}
-        kept = self._weights(given, versions)
-        results = {slot: np.empty(b.shape, dtypes.as_numpy(b.dtype)) for slot, b in self._outputs}
-        with kernels.arena(self.plan.arena_bytes) as memory:
-            self._main.run({**self._constants, **given, **kept, **results}, memory)
-        return [results[o.slot].reshape(o.shape) for o in self.plan.outputs]
+        prepared = self._prepare(inputs, versions)
+        arrays = {slot: _native(inputs[index], dtype) for slot, index, dtype in self._given}
+        for slot, shape, dtype in self._outputs:
+            arrays[slot] = np.empty(shape, dtype)
+        memory = kernels.acquire(self.plan.arena_bytes) if self.plan.arena_bytes else None
+        self._main.run(prepared, arrays, memory)
+        return [arrays[slot] if shape is None else arrays[slot].reshape(shape) for slot, shape in self._results]
 
-    def _weights(self, given: dict[int, np.ndarray], versions: tuple[Any, ...] | None) -> dict[int, np.ndarray]:
+    def _prepare(self, inputs: Sequence[np.ndarray], versions: tuple[Any, ...] | None) -> _Prepared:
         """What depends on the weights alone, computed anew when their versions have changed."""
-        if not self.plan.once:
-            return {}
+        found = self._prepared
+        if found is not None and versions is not None and found.versions == versions:
+            return found
         with self._lock:
-            if self._kept is None or versions is None or self._kept[0] != versions:
-                self._kept = (versions, self._compute_kept(given))
-            return self._kept[1]
+            found = self._prepared
+            if found is None or versions is None or found.versions != versions:
+                found = self._prepared = None  # the old arrays go before the new ones come
+                found = self._prepared = self._compute(inputs, versions)
+            return found
 
-    def _compute_kept(self, given: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
-        made = {
-            i: kernels.aligned_empty(b.shape, dtypes.as_numpy(b.dtype))
-            for i, b in enumerate(self.plan.buffers)
-            if b.place is Place.KEPT
-        }
-        self._once.run({**self._constants, **given, **made}, None)
-        return {i: a for i, a in made.items() if i in self._used}
+    def _compute(self, inputs: Sequence[np.ndarray], versions: tuple[Any, ...] | None) -> _Prepared:
+        weights = {slot: _native(inputs[index], dtype) for slot, index, dtype in self._weights}
+        known = self._fixed({**self._constants, **weights}, versions)
+        made = {i: kernels.aligned_empty(b.shape, dtypes.as_numpy(b.dtype)) for i, b in _placed(self.plan, Place.KEPT)}
+        self._once.run(known, made, None)
+        kept = {slot: a for slot, a in {**known.arrays, **made}.items() if slot in self._used}
+        return self._fixed(kept, versions)
+
+    def _fixed(self, arrays: dict[int, np.ndarray], versions: Any) -> _Prepared:
+        pointers = np.zeros(len(self.plan.buffers), np.int64)
+        for slot, array in arrays.items():
+            pointers[slot] = _address(array)
+        return _Prepared(versions, arrays, pointers)
 
     @property
     def nbytes(self) -> int:
-        """Bytes that stay allocated between calls."""
-        kept = self._kept[1].values() if self._kept else ()
-        return sum(a.nbytes for a in (*kept, *self._constants.values()))
+        """Bytes that stay allocated between calls, the weights' own not counted."""
+        weights = {slot for slot, _, _ in self._weights}
+        prepared = self._prepared
+        kept = (a.nbytes for slot, a in prepared.arrays.items() if slot not in weights) if prepared else ()
+        return sum(kept) + sum(a.nbytes for slot, a in self._constants.items() if slot not in self._used)
+
+
+def _placed(plan: Plan, place: Place) -> list[tuple[int, Buffer]]:
+    return [(i, b) for i, b in enumerate(plan.buffers) if b.place is place]
+
+
+def _address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]
 
 
 class _Sequence:
     """Steps in order: runs of compiled ones in single calls, NumPy steps between them."""
 
     def __init__(self, plan: Plan, steps: Sequence[Step]) -> None:
-        self.buffers = plan.buffers
         self.parts: list[Callable[[Any, dict[int, np.ndarray], Any], None]] = []
-        self.arena = [(i, b.index) for i, b in enumerate(plan.buffers) if b.place is Place.ARENA]
+        arena = [(i, b.index) for i, b in _placed(plan, Place.ARENA)]
+        self.slots = np.array([i for i, _ in arena], np.intp)
+        self.offsets = np.array([offset for _, offset in arena], np.int64)
         for compiled, group in groupby(steps, key=lambda s: s.kernel is not None):
             listed = list(group)
             if compiled:
                 self.parts.append(_Compiled(listed, len(plan.buffers)))
             else:
                 self.parts.extend(_NumpyStep(s, plan) for s in listed)
+        self.all_compiled = all(isinstance(p, _Compiled) for p in self.parts)
 
-    def run(self, arrays: dict[int, np.ndarray], memory: Any) -> None:
-        if not self.parts:
-            return
-        pointers = np.zeros(len(self.buffers), np.int64)
+    def run(self, prepared: _Prepared, arrays: dict[int, np.ndarray], memory: Any) -> None:
+        """Runs the steps on what is prepared, `arrays` by slot, and the arena."""
+        pointers = prepared.pointers.copy()
         for slot, array in arrays.items():
-            pointers[slot] = array.ctypes.data
-        if memory is not None:
-            for slot, offset in self.arena:
-                pointers[slot] = memory.address + offset
+            pointers[slot] = _address(array)
+        if memory is not None and len(self.slots):
+            pointers[self.slots] = self.offsets + memory.address
+        everything = arrays if self.all_compiled else {**prepared.arrays, **arrays}
         for part in self.parts:
-            part(pointers, arrays, memory)
+            part(pointers, everything, memory)
 
 
 class _Compiled:
@@ -128,10 +165,10 @@ class _NumpyStep:
         return raw.view(dtypes.as_numpy(operand.dtype)).reshape(operand.shape)
 
 
-def _native(array: np.ndarray, dtype: str) -> np.ndarray:
+def _native(array: np.ndarray, wanted: np.dtype[Any]) -> np.ndarray:
     """`array` as the kernels need it: dense, in C order, aligned."""
-    wanted = dtypes.as_numpy(dtype)
-    if array.dtype == wanted and array.flags.c_contiguous and array.flags.aligned:
+    flags = array.flags
+    if array.dtype == wanted and flags.c_contiguous and flags.aligned:
         return array
     return np.require(array, wanted, ["C", "A"])
 
@@ -149,7 +186,7 @@ class NativeEngine:
         self._lock = threading.Lock()
 
     def compile(self, graph: Graph, stable: frozenset[int] = frozenset()) -> NativeExecutable:
-        return NativeExecutable(build(optimize(graph, stable), stable))
+        return NativeExecutable(build(optimize(graph, stable), stable), stable)
 
     def eager(self, primitive: Primitive, inputs: Sequence[np.ndarray], params: dict[str, Any]) -> Any:
         if primitive.kernel not in self._FAMILIES or not self._worthwhile(primitive, inputs):
@@ -184,7 +221,7 @@ class NativeEngine:
 
 def _single_graph(primitive: Primitive, inputs: Sequence[np.ndarray], params: dict[str, Any]) -> Graph:
     builder = Builder()
-    values = [builder.input(a.shape, str(a.dtype)) for a in inputs]
+    values = [builder.input(a.shape, dtypes.name_of(a.dtype)) for a in inputs]
     avals, _ = primitive.avals(values, params)
     outputs = builder.add(primitive.name, values, params, avals)
     return verify(builder.graph(outputs), infer_node)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from striate.kernels._native import Arena, Program, available_isas, idle_bytes, 
 __all__ = [
     "Arena",
     "Program",
+    "acquire",
     "activation_ids",
     "aligned_empty",
     "arena",
@@ -35,6 +37,7 @@ __all__ = [
 ]
 
 _ALIGNMENT = 64
+_LARGEST = 1 << 62  # bytes: more is no number for C++
 
 activation_ids = _native.activation_ids  # () -> {name: id}, the activations that kernels know
 get_num_threads = _native.get_num_threads
@@ -55,16 +58,27 @@ def release_memory() -> None:
 def aligned_empty(shape: Sequence[int], dtype: Any) -> np.ndarray:
     """An uninitialised array that starts at a cache line."""
     wanted = np.dtype(dtype)
-    nbytes = int(np.prod(shape, dtype=np.int64)) * wanted.itemsize
+    nbytes = prod(shape) * wanted.itemsize
     raw = np.empty(nbytes + _ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % _ALIGNMENT
     return raw[start : start + nbytes].view(wanted).reshape(shape)
 
 
+def acquire(nbytes: int) -> Arena:
+    """Memory that goes back to the pool when nothing refers to it any more.
+
+    Raises:
+        MemoryError: there is not as much.
+    """
+    if nbytes > _LARGEST:
+        raise MemoryError(f"the buffers of a model take {nbytes} bytes at once. Use smaller batches or images.")
+    return Arena(nbytes)
+
+
 @contextmanager
 def arena(nbytes: int) -> Iterator[Arena]:
     """Memory for one running call (`.address`, `.view`), kept for the next one."""
-    memory = Arena(max(nbytes, 1))
+    memory = acquire(max(nbytes, 1))
     try:
         yield memory
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+import weakref
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ class Functional(Function, Model):
         for layer in self.layers:
             self._track(layer)
         self._compiles = all(_is_known(op) for op in self._operations)
-        self._quick: dict[Any, CompiledFunction] = {}
+        self._quick: dict[Any, weakref.ref[CompiledFunction]] = {}
         self.output_names = [t._keras_history.operation.name for t in self._outputs]
         self.built = True
         if trainable is not None:
@@ -126,11 +127,12 @@ class Functional(Function, Model):
     def _remember(self, x: np.ndarray, compiled: CompiledFunction) -> None:
         if len(self._quick) >= 16:
             self._quick.clear()
-        self._quick[(x.shape, x.dtype, engines.current(), changes())] = compiled
+        self._quick[(x.shape, x.dtype, engines.current(), changes())] = weakref.ref(compiled)  # the cache's to keep
 
     def quickly(self, x: np.ndarray) -> CompiledFunction | None:
         """The plan for the array `x` if `call` has used one for its like before."""
-        return self._quick.get((x.shape, x.dtype, engines.current(), changes()))
+        found = self._quick.get((x.shape, x.dtype, engines.current(), changes()))
+        return None if found is None else found()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if len(args) == 1 and not kwargs and type(args[0]) is np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from striate.ir import Graph
+from striate.ir import Graph, Node
 from striate.plan.draft import Draft, DraftStep, Var
 from striate.plan.memory import Life, assign_offsets
 from striate.plan.plan import Buffer, Operand, Place, Plan, Step
@@ -16,11 +16,20 @@ def build(graph: Graph, stable_inputs: frozenset[int]) -> Plan:
     draft = Draft(graph, stable_inputs)
     for node in graph.nodes:
         inputs = [draft.var(v) for v in node.inputs]
-        rule = RULES.get(node.op)
+        rule = RULES.get(node.op) if _has_kernel(node) else None
         made = rule(draft, node, inputs) if rule else None
         draft.bind(node.outputs, draft.numpy_step(node, inputs) if made is None else made)
     outputs = _owned(draft, [draft.var(v) for v in graph.outputs])
     return _Layout(draft, outputs).plan()
+
+
+# Kernels know arrays of at most this many axes.
+_MAX_RANK = 8
+
+
+def _has_kernel(node: Node) -> bool:
+    """Whether kernels can take the node's arrays; a reshape is none, so it may have any number of axes."""
+    return node.op == "reshape" or all(len(v.shape) <= _MAX_RANK for v in (*node.inputs, *node.outputs))
 
 
 def _owned(draft: Draft, outputs: list[Var]) -> list[Var]:

@@ -51,6 +51,8 @@ def _pad(draft: Draft, node: Node, inputs: Sequence[Var]) -> Sequence[Var] | Non
     p = node.params
     # NumPy wraps and reflects wider than the input by going round again; the kernel does not.
     narrow = all(max(pair) < n for n, pair in zip(node.inputs[0].shape, p["widths"], strict=True) if any(pair))
+    if not node.inputs[0].shape:  # a scalar has no sides
+        return [inputs[0]]
     if not _fits(node) or (p.get("mode", "constant") in ("reflect", "symmetric", "wrap") and not narrow):
         return None
     made = attributes.pad(p.get("mode", "constant"), p["widths"], p.get("value", 0.0))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -82,10 +83,22 @@ class _Eager:
 def run_reference(primitive: Primitive, inputs: Sequence[np.ndarray], params: dict[str, Any]) -> Any:
     """Checks the shapes by the op's rule, then computes with NumPy; results have the dtypes that the rule gives."""
     avals, single = primitive.avals(inputs, params)
+    for aval in avals:
+        check_size(aval.shape, primitive.name)
     with np.errstate(all="ignore"):
         result = primitive.reference(*inputs, **params)
     arrays = tuple(_as(r, aval) for r, aval in zip((result,) if single else result, avals, strict=True))
     return arrays[0] if single else arrays
+
+
+# Beyond this many elements NumPy can't say any more how many bytes they take.
+_MOST = 1 << 59
+
+
+def check_size(shape: Sequence[int], what: str) -> None:
+    """MemoryError where an array of `shape` is beyond any memory."""
+    if prod(shape) > _MOST:
+        raise MemoryError(f"{what}: an array of shape {tuple(shape)} is larger than any memory. Use smaller sizes.")
 
 
 def _as(result: Any, aval: Aval) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ cast: Primitive = register(
 
 
 def _infer_reshape(x: Aval, *, shape: tuple[int, ...]) -> Aval:
-    if int(np.prod(x.shape, dtype=np.int64)) != int(np.prod(shape, dtype=np.int64)):
+    if prod(x.shape) != prod(shape):
         raise ValueError(f"reshape: an array of shape {x.shape} has another number of elements than shape {shape}.")
     return Aval(tuple(shape), x.dtype)
 

@@ -23,18 +23,33 @@ class CompiledFunction:
         first = len(traced.graph.inputs) - len(traced.reads)
         written = {id(v) for v in traced.assigns}
         stable = frozenset(first + i for i, v in enumerate(traced.reads) if id(v) not in written)
+        self._weights = [v for v in traced.reads if id(v) not in written]
         self.executable = engine.compile(traced.graph, stable)
 
     def __call__(self, arrays: Sequence[np.ndarray]) -> Any:
         reads = self.traced.reads
-        outputs = self.executable([*arrays, *(v.array for v in reads)], tuple(v.version for v in reads))
-        n = self.traced.n_results
-        for variable, value in zip(self.traced.assigns, outputs[n:], strict=True):
-            variable.commit(value)
+        # Versions first: where another thread assigns in between, the newer array is known by the older version, and
+        # what was prepared for it is prepared anew the next time. The other way round it would stay stale.
+        versions = tuple([v.version for v in self._weights])
+        outputs = self.executable([*arrays, *[v.array for v in reads]], versions)
+        if self.traced.assigns:
+            _commit(self.traced.assigns, outputs[self.traced.n_results :])
         structure = self.traced.structure
         if structure == 0:
             return outputs[0]
         return tree.map_structure(lambda i: None if i is None else outputs[i], structure)
+
+
+def _commit(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:
+    """Assigns all, or, where Ctrl-C comes in between, none."""
+    before = [v.array for v in variables]
+    try:
+        for variable, value in zip(variables, values, strict=True):
+            variable.commit(value)
+    except BaseException:
+        for variable, value in zip(variables, before, strict=True):
+            variable.commit(value)
+        raise
 
 
 class Cache:

@@ -1,0 +1,192 @@
+"""Random models and graphs against the float64 engine, hostile inputs, threads, forks, interrupts, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import striate as keras
+from random_graphs import random_graph
+from random_models import random_model
+from striate import autodiff, config, engines, kernels, layers, ops
+from striate.core import tree
+from striate.ir import Graph
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@pytest.fixture(autouse=True)
+def checked_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRIATE_VERIFY", "1")
+
+
+@pytest.fixture(autouse=True)
+def threads_as_before() -> Iterator[None]:
+    before = config.num_threads()
+    yield
+    config.set_num_threads(before)
+
+
+def assert_close(found: np.ndarray, wanted: np.ndarray, tolerance: float = 2e-5) -> None:
+    """Within `tolerance` of the largest value, or of 1 where all are smaller."""
+    assert found.shape == wanted.shape
+    if not wanted.size or not np.isfinite(wanted).all():
+        return
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * max(1.0, float(np.abs(wanted).max())))
+
+
+def at_thread_counts(run: Any) -> list[np.ndarray]:
+    """The result of `run`, which must be the same bits with 1, 2 and 3 threads."""
+    results = []
+    for n in (1, 2, 3):
+        config.set_num_threads(n)
+        results.append(tree.flatten(run()))
+    for other in results[1:]:
+        assert [a.tobytes() for a in results[0]] == [a.tobytes() for a in other]
+    return results[0]
+
+
+@settings(max_examples=100)
+@given(seed=SEEDS)
+def test_random_models(isa: str, seed: int) -> None:
+    model, x = random_model(seed)
+    with engines.use("float64"):
+        wanted = tree.flatten(model(x))
+    for found, truth in zip(at_thread_counts(lambda: model(x)), wanted, strict=True):
+        assert_close(found, truth)
+
+
+def on_both(graph: Graph, arrays: list[np.ndarray], stable: frozenset[int]) -> list[np.ndarray]:
+    """The float64 engine's outputs, after comparing the native one's with them."""
+    wanted = engines.get("float64").compile(graph)(arrays)
+    compiled = engines.get("native").compile(graph, stable)
+    for versions in (None, (1,), (1,)):
+        for found, truth in zip(at_thread_counts(lambda v=versions: compiled(arrays, v)), wanted, strict=True):
+            assert_close(found, truth)
+    return wanted
+
+
+@settings(max_examples=150)
+@given(seed=SEEDS, weights=st.sets(st.integers(0, 12)))
+def test_random_graphs(isa: str, seed: int, weights: set[int]) -> None:
+    graph, arrays = random_graph(seed)
+    on_both(graph, arrays, frozenset(i for i in weights if i < len(arrays)))
+
+
+@settings(max_examples=70)
+@given(seed=SEEDS)
+def test_gradients_of_random_graphs(isa: str, seed: int) -> None:
+    graph, arrays = random_graph(seed, smooth=True)
+    rng = np.random.default_rng(seed)
+    cotangents = [rng.standard_normal(v.shape).astype("float32") for v in graph.outputs]
+    backward = autodiff.vjp(graph, range(len(arrays)))
+    gradients = on_both(backward, [*arrays, *cotangents], frozenset())
+    directions = [rng.standard_normal(a.shape) for a in arrays]
+    expected = sum(float((g * d).sum()) for g, d in zip(gradients, directions, strict=True))
+    found = slope(graph, arrays, directions, cotangents)
+    assert abs(found - expected) <= 1e-4 * max(1.0, abs(expected))
+
+
+def slope(graph: Graph, arrays: list[np.ndarray], directions: list[np.ndarray], cotangents: list[np.ndarray]) -> float:
+    """The derivative of sum(outputs * cotangents) along `directions`, by central differences in float64."""
+    run = engines.get("float64").compile(graph)
+
+    def value(step: float) -> float:
+        moved = [a + step * d for a, d in zip(arrays, directions, strict=True)]
+        return sum(float((y * c).sum()) for y, c in zip(run(moved), cotangents, strict=True))
+
+    return (value(1e-6) - value(-1e-6)) / 2e-6
+
+
+# --- hostile inputs ---------------------------------------------------------------------------------------------------
+
+
+def small_net() -> Any:
+    return keras.Sequential(
+        [keras.Input((8, 8, 3)), layers.Conv2D(4, 3, activation="relu"), layers.DepthwiseConv2D(2),
+         layers.MaxPooling2D(), layers.Flatten(), layers.Dense(5)]
+    )  # fmt: skip
+
+
+def misaligned(x: np.ndarray) -> np.ndarray:
+    return np.frombuffer(b"." + x.tobytes(), np.uint8)[1:].view(x.dtype).reshape(x.shape)
+
+
+def overlapping(x: np.ndarray) -> np.ndarray:
+    return np.lib.stride_tricks.as_strided(x.ravel(), x.shape, (4, 8, 4, 4))
+
+
+def read_only(x: np.ndarray) -> np.ndarray:
+    x.flags.writeable = False
+    return x
+
+
+UNUSUAL: dict[str, Any] = {
+    "reversed": lambda x: x[:, ::-1, :, ::-1],
+    "fortran": np.asfortranarray,
+    "read-only": read_only,
+    "other byte order": lambda x: x.astype(x.dtype.newbyteorder()),
+    "misaligned": misaligned,
+    "overlapping": overlapping,
+    "broadcast": lambda x: np.broadcast_to(x[:1, :1, :1, :1], x.shape),
+    "float16": lambda x: x.astype("float16"),
+    "float64": lambda x: x.astype("float64"),
+    "int8": lambda x: (9 * x).astype("int8"),
+    "uint64": lambda x: np.abs(9 * x).astype("uint64"),
+    "bool": lambda x: x > 0,
+}
+
+
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_arrays_in_unusual_forms(name: str) -> None:
+    model = small_net()
+    x = UNUSUAL[name](np.random.default_rng(0).standard_normal((2, 8, 8, 3)).astype("float32"))
+    wanted = model(np.ascontiguousarray(x).astype("float32"))
+    before = x.tobytes()
+    for found in (model(x), model.predict(x, verbose=0)):
+        np.testing.assert_array_equal(found, wanted)
+    kernel = np.ones((3, 3, 3, 2), x.dtype)
+    np.testing.assert_allclose(ops.conv(x, kernel)[0, 0, 0, 0], x[0, :3, :3].astype("float64").sum(), rtol=1e-2)
+    assert x.tobytes() == before
+
+
+def test_more_axes_than_kernels_know() -> None:
+    x = np.random.default_rng(0).standard_normal((2,) * 10).astype("float32")
+    np.testing.assert_allclose(ops.tanh(np.repeat(x, 8, 0)), np.tanh(np.repeat(x, 8, 0)), rtol=1e-5)
+    np.testing.assert_allclose(ops.sum(np.repeat(x, 8, 0), axis=3), np.repeat(x, 8, 0).sum(3), rtol=1e-5, atol=1e-5)
+    model = keras.Sequential([keras.Input((2,) * 9), layers.Activation("tanh"), layers.Softmax(), layers.Flatten()])
+    grown = np.exp(np.tanh(x))
+    np.testing.assert_allclose(model(x), (grown / grown.sum(-1, keepdims=True)).reshape(2, -1), rtol=1e-5)
+
+
+def test_padding_a_scalar() -> None:
+    model = keras.Sequential([keras.Input(()), layers.Lambda(lambda x: ops.pad(ops.sum(x), []))])
+    np.testing.assert_array_equal(model.predict(np.ones(3, "float32"), verbose=0), np.float32(3))
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda x: ops.pad(x, [(0, 10**9), (0, 10**9), (0, 10**9), (0, 0)]),
+        lambda x: ops.image.resize(x, (2**31, 2**31)),
+        lambda x: ops.conv_transpose(x, np.ones((3, 3, 4, 3), "float32"), strides=2**31),
+        lambda x: ops.conv(x, np.ones((3, 3, 3, 4), "float32"), padding=[(10**7, 10**7)] * 2),
+        lambda x: keras.Sequential([layers.UpSampling2D(10**9), layers.GlobalMaxPooling2D()])(x),
+        lambda x: keras.Sequential([layers.UpSampling2D(10**6), layers.GlobalMaxPooling2D()])(x),
+    ],
+)
+def test_what_is_too_large_for_any_memory(work: Any) -> None:
+    with pytest.raises(MemoryError):
+        work(np.ones((1, 8, 8, 3), "float32"))
+    assert small_net()(np.ones((1, 8, 8, 3), "float32")).shape == (1, 5)
+
+
+@pytest.mark.parametrize("nbytes", [2**45, 2**62, 2**64, 2**80])
+def test_memory_that_there_is_not(nbytes: int) -> None:
+    with pytest.raises(MemoryError), kernels.arena(nbytes):
+        pass
