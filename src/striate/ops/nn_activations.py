@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from striate.ops.base import OPS, as_float, axes_of, op
+from striate.core.dtypes import is_integer
+from striate.ops.base import OPS, as_float, axes_of, convert, dtype_name, op
 from striate.ops.numpy_shape import split
 from striate.primitives import activations as prim
 from striate.primitives import elementwise, reduce, structural
@@ -75,7 +76,6 @@ def relu_general(x: Any, negative_slope: float, max_value: float | None, thresho
 
 
 _DOCS = {
-    "relu": "max(x, 0).",
     "relu6": "min(max(x, 0), 6).",
     "sigmoid": "1 / (1 + e^-x).",
     "softplus": "log(1 + e^x).",
@@ -105,6 +105,13 @@ def _published(name: str) -> Callable[..., Any]:
     fn.__doc__ = _DOCS.get(name, f"The activation function {name}.")
     families = ("numpy",) if name == "tanh" else ("nn",)
     return op(*families, names=_ALIASES.get(name, ()))(fn)
+
+
+@op("nn")
+def relu(x: Any) -> Any:
+    """The larger one of x and 0; integers stay integers."""
+    x = convert(x)
+    return OPS["maximum"](x, 0) if is_integer(dtype_name(x)) else ACTIVATIONS["relu"](as_float(x))
 
 
 # Entries of the table that nothing above publishes with parameters of its own: a new activation appears here by itself.
@@ -182,7 +189,7 @@ def logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return reduce.logsumexp(x, axes=axes_of(axis, x.ndim), keepdims=bool(keepdims))
 
 
-relu, relu6, sigmoid, softplus = (SIMPLE[name] for name in ("relu", "relu6", "sigmoid", "softplus"))
+relu6, sigmoid, softplus = (SIMPLE[name] for name in ("relu6", "sigmoid", "softplus"))
 silu, log_sigmoid, softsign, selu = (SIMPLE[name] for name in ("silu", "log_sigmoid", "softsign", "selu"))
 hard_sigmoid, hard_silu, hard_tanh = (SIMPLE[name] for name in ("hard_sigmoid", "hard_silu", "hard_tanh"))
 tanh, tanh_shrink, mish = (SIMPLE[name] for name in ("tanh", "tanh_shrink", "mish"))
