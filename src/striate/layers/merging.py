@@ -58,8 +58,9 @@ class Merge(Layer):
                 )
             )
         masks = [get_keras_mask(x) for x in inputs]
-        if self._MASKED is not None and any(m is not None for m in masks):
-            inputs = type(self)._MASKED(inputs, masks)
+        shown = self._MASKED
+        if shown is not None and any(m is not None for m in masks):
+            inputs = shown(inputs, masks)
         rank = max(len(x.shape) for x in inputs)
         return self._merge([_at_rank(x, rank) for x in inputs])
 

@@ -102,9 +102,10 @@ class BatchNormalization(Layer):
         def root(shape: Any, dtype: Any = None) -> Any:
             return ops.sqrt(self.moving_variance_initializer(shape, dtype=dtype))
 
-        kinds = {"moving_stddev": root, "renorm_mean": self.moving_mean_initializer, "renorm_stddev": root}
-        for name, initializer in kinds.items():
-            setattr(self, name, self.add_weight((size,), initializer, name=name, trainable=False, autocast=False))
+        kept: dict[str, Any] = {"trainable": False, "autocast": False}
+        self.moving_stddev = self.add_weight((size,), root, name="moving_stddev", **kept)
+        self.renorm_mean = self.add_weight((size,), self.moving_mean_initializer, name="renorm_mean", **kept)
+        self.renorm_stddev = self.add_weight((size,), root, name="renorm_stddev", **kept)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         x = ops.cast(inputs, "float32") if self.compute_dtype == "float16" else inputs
