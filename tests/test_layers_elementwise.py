@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -152,3 +153,27 @@ def test_integers_like_keras(real_keras, name: str, args: Any) -> None:
         layer.build(x.shape)
     copy_weights(ours, theirs)
     close(ours(x), theirs(x))
+
+
+def doubled(x: Any) -> Any:
+    return x * 2
+
+
+def test_the_function_of_a_lambda_is_found_by_its_name_and_bytecode_is_never_run(real_keras) -> None:
+    layer = layers.Lambda(doubled, name="l")
+    stored = json.loads(json.dumps(layer.get_config()))
+    assert stored["function"] == real_keras.layers.Lambda(doubled, name="l").get_config()["function"]
+    with pytest.raises(ValueError, match="doubled"):
+        layers.Lambda.from_config(stored)
+    again = layers.Lambda.from_config(stored, custom_objects={"doubled": doubled})
+    np.testing.assert_array_equal(again(data((2, 3))), 2 * data((2, 3)))
+    for k in (striate, real_keras):
+        nameless = json.loads(json.dumps(k.layers.Lambda(lambda x: x * 3).get_config()))
+        with pytest.raises(ValueError, match="Lambda"):
+            layers.Lambda.from_config(nameless)
+    ours = json.loads(json.dumps(layers.Lambda(lambda x: x * 3, name="l").get_config()))
+    theirs = real_keras.layers.Lambda.from_config(ours, safe_mode=False)  # Keras reads it, if told to
+    np.testing.assert_allclose(np.asarray(theirs(data((2, 3)))), 3 * data((2, 3)), rtol=1e-6)
+    np.testing.assert_array_equal(
+        striate.models.clone_model(striate.Sequential([layer]))(data((2, 3))), 2 * data((2, 3))
+    )
