@@ -59,7 +59,15 @@ def same(real_keras: Any, name: str, x: Any, *args: Any, rtol: float = 1e-5, **k
     result = ours(x)
     close(result, theirs(x), rtol)
     same_symbolically(real_keras, x, ours, theirs)
+    close(in_a_model(ours, x), result, rtol)
     return result
+
+
+def in_a_model(layer: Any, x: Any) -> Any:
+    """What the layer gives as the only one of a functional model, which is compiled to one plan."""
+    inputs = [striate.Input(v.shape[1:], dtype=str(v.dtype)) for v in (x if isinstance(x, list) else [x])]
+    model = striate.Model(inputs, layer(inputs if isinstance(x, list) else inputs[0]))
+    return model(x if isinstance(x, list) else [x])
 
 
 def same_symbolically(real_keras: Any, x: Any, ours: Any, theirs: Any) -> None:
