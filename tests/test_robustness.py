@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import multiprocessing
+import resource
+import signal
+import threading
+import time
+import weakref
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +25,7 @@ from random_models import random_model
 from striate import autodiff, config, engines, kernels, layers, ops
 from striate.core import tree
 from striate.ir import Graph
+from striate.trace import Cache
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -190,3 +200,201 @@ def test_what_is_too_large_for_any_memory(work: Any) -> None:
 def test_memory_that_there_is_not(nbytes: int) -> None:
     with pytest.raises(MemoryError), kernels.arena(nbytes):
         pass
+
+
+# --- threads, forks, interrupts ---------------------------------------------------------------------------------------
+
+
+def in_threads(count: int, work: Any) -> list[Any]:
+    with ThreadPoolExecutor(count) as pool:
+        return [f.result(timeout=60) for f in [pool.submit(work, i) for i in range(count)]]
+
+
+def test_one_model_in_many_threads_while_their_number_changes() -> None:
+    model, plain = small_net(), small_net()
+    plain.set_weights(model.get_weights())
+    xs = [np.random.default_rng(i).standard_normal((i % 3 + 1, 8, 8, 3)).astype("float32") for i in range(8)]
+    wanted = [plain(x) for x in xs]
+
+    def work(i: int) -> None:
+        for k in range(30):
+            found = model(xs[i]) if k % 2 else model.predict(xs[i], verbose=0)
+            np.testing.assert_array_equal(found, wanted[i])
+            if k % 10 == 0:
+                config.set_num_threads(1 + (i + k) % 4)
+
+    in_threads(8, work)
+
+
+def test_models_made_and_run_in_many_threads() -> None:
+    def work(i: int) -> None:
+        model, x = random_model(i, batch=2)
+        found = tree.flatten(model(x))
+        for a, b in zip(found, tree.flatten(model.predict(x, verbose=0)), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+    in_threads(8, work)
+
+
+def test_weights_assigned_by_another_thread_are_not_missed() -> None:
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3, use_bias=False)])
+    x, done = np.eye(4, dtype="float32")[:1], threading.Event()
+    model.layers[0].kernel.assign(np.zeros((4, 3)))
+
+    def run() -> None:
+        while not done.is_set():
+            assert len(set(model(x)[0].tolist())) == 1  # never half of one assignment and half of another
+
+    with ThreadPoolExecutor(2) as pool:
+        readers = [pool.submit(run) for _ in range(2)]
+        for k in range(3000):
+            model.layers[0].kernel.assign(np.full((4, 3), float(k)))
+            if k % 50 == 0:
+                assert model(x)[0, 0] == k
+        done.set()
+        for reader in readers:
+            reader.result(timeout=60)
+
+
+def test_prepared_weights_are_never_newer_than_their_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3, use_bias=False)])
+    x, kernel = np.eye(4, dtype="float32")[:1], model.layers[0].kernel
+    kernel.assign(np.ones((4, 3)))
+    between = [np.full((4, 3), 2.0, "float32")]
+
+    def array(variable: Any) -> np.ndarray:
+        found = variable._array
+        if variable is kernel and between:
+            kernel.commit(between.pop())  # another thread's assignment, at the worst moment
+        return found
+
+    monkeypatch.setattr(keras.Variable, "array", property(array))
+    model(x)
+    np.testing.assert_array_equal(model(x), np.full((1, 3), 2.0))
+
+
+def _in_child(model: Any, x: np.ndarray, wanted: np.ndarray, say: Any) -> None:
+    config.set_num_threads(2)
+    again = [model(x), model.predict(x, verbose=0)]
+    say.put(all(np.array_equal(y, wanted) for y in again) and small_net()(x).shape == wanted.shape)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning", "ignore:.*fork.*:RuntimeWarning")
+def test_forking_after_use() -> None:
+    config.set_num_threads(2)
+    model, x = small_net(), np.ones((64, 8, 8, 3), "float32")
+    wanted = model(x)
+    context = multiprocessing.get_context("fork")
+    for _ in range(3):
+        say = context.SimpleQueue()
+        child = context.Process(target=_in_child, args=(model, x, wanted, say))
+        child.start()
+        child.join(30)
+        if child.is_alive():
+            child.kill()
+            pytest.fail("the child hangs")
+        assert child.exitcode == 0 and say.get()
+    np.testing.assert_array_equal(model(x), wanted)
+
+
+@pytest.mark.parametrize("how", ["call", "predict"])
+def test_ctrl_c_in_a_long_run(how: str) -> None:
+    rows = [layers.Conv2D(64, 3, padding="same") for _ in range(24)]
+    model = keras.Sequential([keras.Input((96, 96, 3)), *rows, layers.GlobalMaxPooling2D()])
+    x = np.ones((48, 96, 96, 3), "float32")
+    wanted = model(x[:1])
+    timer = threading.Timer(0.2, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    start = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        for _ in range(100):  # one call takes seconds; on a fast machine there are several
+            model(x) if how == "call" else model.predict(x, batch_size=4, verbose=0)
+    timer.join()
+    assert time.perf_counter() - start < 10
+    np.testing.assert_array_equal(model(x[:1]), wanted)
+
+
+def test_an_interrupt_between_assignments_undoes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = layers.BatchNormalization(momentum=0.5)
+    layer.build((None, 2))
+    compiled = Cache().get(0, lambda x: layer(x, training=True), [np.ones((4, 2), "float32")])
+    before = layer.get_weights()
+    commit, calls = keras.Variable.commit, iter(range(100))
+
+    def stopped(variable: Any, value: np.ndarray) -> None:
+        if next(calls) == 1:
+            raise KeyboardInterrupt
+        commit(variable, value)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(keras.Variable, "commit", stopped)
+        compiled([np.full((4, 2), 9, "float32")])
+    for old, new in zip(before, layer.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    compiled([np.full((4, 2), 9, "float32")])
+    np.testing.assert_allclose(layer.moving_mean.numpy(), [4.5, 4.5])
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+
+def resident() -> int:
+    """Bytes of this process in memory."""
+    pages = Path("/proc/self/statm").read_text().split()[1]
+    return int(pages) * resource.getpagesize()
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's /proc")
+
+
+@needs_proc
+def test_many_calls_take_no_memory() -> None:
+    model, x = small_net(), np.ones((1, 8, 8, 3), "float32")
+    for _ in range(300):
+        model(x), model.predict(x, verbose=0)
+    before = resident()
+    for _ in range(10_000):
+        model(x)
+    for _ in range(2000):
+        model.predict(x, verbose=0)
+    assert resident() - before < 4 << 20
+
+
+@needs_proc
+def test_many_shapes_take_bounded_memory() -> None:
+    model = keras.Sequential([keras.Input((None, None, 3)), layers.Conv2D(8, 3), layers.GlobalMaxPooling2D()])
+    kernels.set_idle_bound(16 << 20)
+    try:
+        for n in range(50):
+            model(np.ones((1, 100 + n, 100, 3), "float32"))
+        before = resident()
+        for n in range(200):
+            model(np.ones((1, 100 + n, 101, 3), "float32"))
+        assert resident() - before < 24 << 20
+    finally:
+        kernels.set_idle_bound(512 << 20)
+    kernels.release_memory()
+    assert kernels.idle_bytes() == 0
+
+
+@needs_proc
+def test_models_in_a_loop_are_freed_in_time() -> None:
+    def use() -> None:
+        keras.Sequential([keras.Input((1000,)), layers.Dense(8000)])(np.ones((1, 1000), "float32"))
+
+    use()
+    before = resident()
+    most = 0
+    for _ in range(20):
+        use()
+        most = max(most, resident() - before)
+    assert most < 700 << 20  # 64 MB each
+
+
+def test_a_deleted_model_is_freed() -> None:
+    model = small_net()
+    model(np.ones((1, 8, 8, 3), "float32")), model.predict(np.ones((2, 8, 8, 3), "float32"), verbose=0)
+    gone = [weakref.ref(model), weakref.ref(model.layers[0].kernel)]
+    del model
+    gc.collect()
+    assert [r() for r in gone] == [None, None]

@@ -6,6 +6,7 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <chrono>
 #include <tuple>
 
 #include "core/activation_list.h"
@@ -97,6 +98,20 @@ void init_program(Program* self, const std::vector<RawStep>& raw, int n_slots) {
     new (self) Program(std::move(steps), n_slots);
 }
 
+using Clock = std::chrono::steady_clock;
+
+// Between steps of a long run: whether a signal handler of Python's raised (Ctrl-C). Python is asked rarely, as that
+// takes the GIL.
+thread_local Clock::time_point asked;
+
+bool interrupted() {
+    const auto now = Clock::now();
+    if (now - asked < std::chrono::milliseconds(50)) return false;
+    asked = now;
+    nb::gil_scoped_acquire acquire;
+    return PyErr_CheckSignals() != 0;
+}
+
 void run_program(const Program& program, Addresses addresses, int begin, int end) {
     if (end < 0) end = program.size();
     if (begin < 0 || begin > end || end > program.size())
@@ -109,8 +124,13 @@ void run_program(const Program& program, Addresses addresses, int begin, int end
                                   .c_str());
     const int missing = program.missing_slot(begin, end, addresses.data());
     if (missing >= 0) throw nb::value_error(("slot " + std::to_string(missing) + " has no address").c_str());
-    nb::gil_scoped_release release;
-    program.run(begin, end, addresses.data());
+    bool stopped;
+    asked = Clock::now();
+    {
+        nb::gil_scoped_release release;
+        stopped = program.run(begin, end, addresses.data(), &interrupted);
+    }
+    if (stopped) throw nb::python_error();
 }
 
 using RawArray = std::tuple<std::int64_t, Shape, std::string>;  // address, shape, dtype

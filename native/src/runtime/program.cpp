@@ -104,7 +104,7 @@ int Program::missing_slot(int begin, int end, const std::int64_t* addresses) con
     return -1;
 }
 
-void Program::run(int begin, int end, const std::int64_t* addresses) const {
+bool Program::run(int begin, int end, const std::int64_t* addresses, bool (*stop)()) const {
     const int level = isa_level();
     const auto threads = pool();
     const std::size_t nbytes = scratch_bytes(level, threads->threads());
@@ -114,10 +114,12 @@ void Program::run(int begin, int end, const std::int64_t* addresses) const {
     frame.step.pool = threads.get();
     frame.step.scratch = scratch ? scratch->data : nullptr;
     for (int i = begin; i < end; ++i) {
+        if (stop && i > begin && stop()) return true;
         const ProgramStep& s = steps_[static_cast<std::size_t>(i)];
         frame.bind(s, addresses);
         kernel_at(s.kernel, level).run(frame.step);
     }
+    return false;
 }
 
 }  // namespace striate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -27,6 +28,27 @@ class _Prepared(NamedTuple):
     pointers: np.ndarray
 
 
+class _Garbage:
+    """Models are cycles of references, which Python frees when it gets round to it: it counts objects, not bytes. Here
+    it is asked to, whenever new plans have prepared a lot of weights.
+    """
+
+    ENOUGH = 256 << 20
+
+    def __init__(self) -> None:
+        self.prepared = 0
+
+    def expect(self, nbytes: int) -> None:
+        """`nbytes` are about to be allocated for a plan that is new."""
+        self.prepared += nbytes
+        if self.prepared > self.ENOUGH:
+            self.prepared = 0
+            gc.collect()
+
+
+_GARBAGE = _Garbage()
+
+
 class NativeExecutable:
     """A plan with its constants, ready to run. Safe to call from several threads at once.
 
@@ -48,6 +70,8 @@ class NativeExecutable:
         self._given = [entry for entry in inputs if entry[1] not in stable]
         self._outputs = [(i, b.shape, dtypes.as_numpy(b.dtype)) for i, b in _placed(plan, Place.OUTPUT)]
         self._results = [(o.slot, None if o.shape == plan.buffers[o.slot].shape else o.shape) for o in plan.outputs]
+        self._kept = _placed(plan, Place.KEPT)
+        self._is_new = True
         self._used = {o.slot for s in plan.steps for o in s.inputs}
 
     def __call__(self, inputs: Sequence[np.ndarray], versions: tuple[Any, ...] | None = None) -> list[np.ndarray]:
@@ -74,7 +98,10 @@ class NativeExecutable:
     def _compute(self, inputs: Sequence[np.ndarray], versions: tuple[Any, ...] | None) -> _Prepared:
         weights = {slot: _native(inputs[index], dtype) for slot, index, dtype in self._weights}
         known = self._fixed({**self._constants, **weights}, versions)
-        made = {i: kernels.aligned_empty(b.shape, dtypes.as_numpy(b.dtype)) for i, b in _placed(self.plan, Place.KEPT)}
+        if self._is_new:
+            _GARBAGE.expect(sum(b.nbytes for _, b in self._kept))
+            self._is_new = False
+        made = {i: kernels.aligned_empty(b.shape, dtypes.as_numpy(b.dtype)) for i, b in self._kept}
         self._once.run(known, made, None)
         kept = {slot: a for slot, a in {**known.arrays, **made}.items() if slot in self._used}
         return self._fixed(kept, versions)

@@ -8,10 +8,13 @@ are written with primitives on top of it. A key is a uint32 array of two words; 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
+from striate.core import config
 from striate.ir import Aval
 from striate.primitives.base import Array, Primitive, register
 from striate.primitives.elementwise import (
@@ -37,20 +40,20 @@ _PARITY = 0x1BD11BDA
 _SPLIT, _FOLD = (0x5B1C7A2D, 0x9E3779B9), (0x2545F491, 0x4F6CDD1D)
 
 
-def _rotated(x: np.ndarray, by: int) -> np.ndarray:
-    return (x << np.uint32(by)) | (x >> np.uint32(32 - by))
-
-
 def threefry(key: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Two words for each counter (low, high), all uint32."""
     words = (key[:1], key[1:], key[:1] ^ key[1:] ^ np.uint32(_PARITY))
     a, b = low + words[0], high + words[1]
+    room = np.empty_like(b)
     for block in range(5):
         for rotation in _ROTATIONS[block % 2]:
-            a = a + b
-            b = _rotated(b, rotation) ^ a
-        a = a + words[(block + 1) % 3]
-        b = b + words[(block + 2) % 3] + np.uint32(block + 1)
+            a += b
+            np.right_shift(b, np.uint32(32 - rotation), out=room)
+            b <<= np.uint32(rotation)
+            b |= room
+            b ^= a
+        a += words[(block + 1) % 3]
+        b += words[(block + 2) % 3] + np.uint32(block + 1)
     return a, b
 
 
@@ -60,12 +63,34 @@ def _infer_bits(key: Aval, *, shape: Shape) -> Aval:
     return Aval(tuple(shape), "uint32")
 
 
+# So many counters at a time: their words stay in a core's cache.
+_CHUNK = 1 << 14
+
+
 def _bits(key: np.ndarray, *, shape: Shape) -> np.ndarray:
     """Element i, counted through the whole array, is word i % 2 of the block with counter i // 2."""
     count = math.prod(shape)
-    blocks = np.arange((count + 1) // 2, dtype=np.uint64)
-    words = threefry(key, blocks.astype(np.uint32), (blocks >> np.uint64(32)).astype(np.uint32))
-    return np.stack(words, axis=-1).reshape(-1)[:count].reshape(shape)
+    blocks = (count + 1) // 2
+    words = np.empty((blocks, 2), np.uint32)
+
+    def fill(start: int) -> None:
+        counters = np.arange(start, min(start + _CHUNK, blocks), dtype=np.uint64)
+        low, high = counters.astype(np.uint32), (counters >> np.uint64(32)).astype(np.uint32)
+        words[start : start + _CHUNK, 0], words[start : start + _CHUNK, 1] = threefry(key, low, high)
+
+    each_in_threads(fill, range(0, blocks, _CHUNK))
+    return words.reshape(-1)[:count].reshape(shape)
+
+
+def each_in_threads(work: Callable[[int], None], items: range) -> None:
+    """Does independent work, in threads where there is much of it: NumPy holds no lock while it computes."""
+    threads = min(config.num_threads(), len(items) // 16)
+    if threads < 2:
+        for item in items:
+            work(item)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda part: [work(item) for item in part], (items[i::threads] for i in range(threads))))
 
 
 random_bits: Primitive = register(Primitive("random_bits", _infer_bits, _bits))
