@@ -1,4 +1,4 @@
-"""Layers without a family: Activation, Identity, Lambda, Dropout, Rescaling, Resizing, Wrapper."""
+"""Layers without a family: Activation, Identity, Lambda, Dropout, Rescaling, Resizing."""
 
 from __future__ import annotations
 
