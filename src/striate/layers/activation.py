@@ -110,6 +110,7 @@ class Softmax(_ActivationLayer):
         self.axis = axis
 
     def call(self, inputs: Any, mask: Any = None) -> Any:
+        self._check_axis(len(inputs.shape))
         if mask is None:
             return self._softmax(inputs)
         self._check_mask(tuple(mask.shape), tuple(inputs.shape))
@@ -122,6 +123,12 @@ class Softmax(_ActivationLayer):
         if isinstance(self.axis, list | tuple) and len(self.axis) > 1:
             return ops.exp(ops.subtract(x, ops.logsumexp(x, axis=tuple(self.axis), keepdims=True)))
         return activations.softmax(x, axis=self.axis[0] if isinstance(self.axis, list | tuple) else self.axis)
+
+    def _check_axis(self, rank: int) -> None:
+        axes = self.axis if isinstance(self.axis, list | tuple) else [self.axis]
+        if any(not -rank <= a < rank for a in axes):
+            problem = f"axis={self.axis} is out of range for an input with {rank} axes"
+            raise ValueError(message(f"Softmax '{self.name}'", problem, f"Use {-rank} to {rank - 1}"))
 
     def _check_mask(self, mask: tuple[Any, ...], shape: tuple[Any, ...]) -> None:
         where, received = f"Softmax '{self.name}'", f"Received: inputs.shape={shape}, mask.shape={mask}"
