@@ -11,6 +11,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import striate
@@ -208,6 +209,26 @@ def _png() -> io.BytesIO:
     return stream
 
 
+@row(ValueError, "batch_normalization", "axis 7", "(2, 2)", "axis=-1", keras=False)
+def batch_normalization_of_no_axis(keras: Any, tmp: Path) -> Any:
+    return keras.layers.BatchNormalization(axis=7)(np.zeros((2, 2), "float32"))
+
+
+@row(ValueError, "Inputs to a layer should be tensors", "None", "conv2d")
+def none_for_an_input(keras: Any, tmp: Path) -> Any:
+    return keras.layers.Conv2D(2, 2)(None)
+
+
+@row(TypeError, "mine", "missing", "inputs")
+def a_call_without_inputs(keras: Any, tmp: Path) -> Any:
+    return keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)], name="mine")()
+
+
+@row(AttributeError, "fit", "load_weights", keras=False)
+def training(keras: Any, tmp: Path) -> Any:
+    return keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).fit(np.zeros((1, 2)))
+
+
 @pytest.mark.parametrize("case", ROWS, ids=[r.name for r in ROWS])
 def test_it_says_what_came_and_what_would_work(case: Row, tmp_path: Path) -> None:
     with pytest.raises(case.error) as caught:
@@ -222,6 +243,20 @@ def test_it_says_what_came_and_what_would_work(case: Row, tmp_path: Path) -> Non
 def test_it_is_keras_type_of_error(case: Row, tmp_path: Path, real_keras: Any) -> None:
     with pytest.raises(case.error):
         case.use(real_keras, tmp_path)
+
+
+def test_what_a_layer_raises_is_noted_with_its_name() -> None:
+    inner = striate.layers.Lambda(lambda x: x.nothing, name="middle")
+    with pytest.raises(AttributeError) as raised:
+        striate.Sequential([striate.Input((None, 2)), striate.layers.Dense(3), inner])
+    assert raised.value.__notes__ == ["In the call of layer 'middle' (Lambda) with inputs_shape=(None, None, 3)."]
+
+
+def test_a_sequential_model_is_called_by_its_name() -> None:
+    model = striate.Sequential([striate.Input((2,)), striate.layers.Dense(3)], name="mine")
+    for call in (model, lambda x: model.predict(x, verbose=0)):
+        with pytest.raises(ValueError, match="model 'mine'"):
+            call(np.zeros((1, 5)))
 
 
 def test_there_are_at_least_sixty() -> None:

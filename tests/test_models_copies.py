@@ -41,6 +41,25 @@ class TestCopies:
                 names = {layer.name for layer in model.layers if not isinstance(layer, layers.InputLayer)}
                 assert all(names <= {layer.name for layer in m.layers} for m in made)
 
+    def test_json_and_the_base_class(self) -> None:
+        model = built("functional", striate)[0]
+        x = inputs_for(model)
+        for made in (
+            striate.models.model_from_json(model.to_json()),
+            striate.Model.from_config(json.loads(json.dumps(model.get_config()))),
+        ):
+            assert made.name == model.name
+            made.set_weights(model.get_weights())
+            assert_same(made(x), model(x))
+
+    def test_layers_as_configs(self) -> None:
+        layer = layers.Conv2D(3, (2, 1), strides=2, activation="relu", kernel_regularizer="l2")
+        made = layers.deserialize(json.loads(json.dumps(layers.serialize(layer))))
+        assert type(made) is layers.Conv2D
+        assert made.get_config() == layer.get_config()
+        with pytest.raises(ValueError, match="config of a layer"):
+            layers.deserialize({"module": "keras.initializers", "class_name": "Zeros", "config": {}})
+
     def test_clone_function(self) -> None:
         model = built("functional", striate)[0]
 

@@ -303,7 +303,7 @@ def normalize_tuple(value: Any, rank: int, name: str, *, where: str = "", allow_
         ValueError: for another length, for what is no whole number, for numbers below 1 (with `allow_zero`: below 0).
     """
     entries = _integers(value, rank)
-    received = f"The `{name}` argument must be a tuple of {rank} integers. Received {name}={value}"
+    received = f"The `{name}` argument must be a tuple of {rank} integers. Received {name}={value!r}"
     if entries is None:
         raise ValueError(message(where, received, f"Pass {_example(rank, name)}"))
     least = 0 if allow_zero else 1

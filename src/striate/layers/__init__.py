@@ -1,5 +1,6 @@
 """The layers: base, convolution, pooling, reshaping, merging, activations, normalisation."""
 
+from striate.core.lazy import exported
 from striate.layers.activation import ELU, LeakyReLU, PReLU, ReLU, Softmax
 from striate.layers.convolutional.conv import Conv1D, Conv2D, Conv3D
 from striate.layers.convolutional.depthwise import DepthwiseConv1D, DepthwiseConv2D
@@ -67,6 +68,8 @@ from striate.layers.reshaping import (
     ZeroPadding2D,
     ZeroPadding3D,
 )
+
+__getattr__, _dir = exported(__name__, "keras.layers", ("striate.saving.serialization",))  # serialize, deserialize
 
 Convolution1D = Conv1D
 Convolution2D = Conv2D
@@ -189,9 +192,15 @@ __all__ = [
     "add",
     "average",
     "concatenate",
+    "deserialize",
     "dot",
     "maximum",
     "minimum",
     "multiply",
+    "serialize",
     "subtract",
 ]
+
+
+def __dir__() -> list[str]:
+    return _dir()

@@ -72,9 +72,15 @@ class CallSpec:
         if not kwargs and least <= len(args) <= len(names):
             self.arguments = dict(zip(names, args, strict=False))
         else:
-            bound = signature_of(type(layer).call).bind(layer, *args, **kwargs).arguments
-            self.arguments = dict(list(bound.items())[1:])
+            self.arguments = _bound(layer, args, kwargs)
         self.first = next(iter(self.arguments.values()), None)
+
+    def explain(self, error: Exception, layer: Any) -> None:
+        """Notes on `error` where it came up: the innermost layer, and the shapes it was called on."""
+        if getattr(error, "__notes__", None) or f"'{layer.name}'" in str(error):
+            return
+        shapes = ", ".join(f"{k}={v}" for k, v in self.shapes().items())
+        error.add_note(f"In the call of layer '{layer.name}' ({type(layer).__name__}) with {shapes or 'no tensors'}.")
 
     @property
     def tensors(self) -> dict[str, Any]:
@@ -85,6 +91,14 @@ class CallSpec:
         """`{"inputs_shape": ..., ...}`: for each tensor argument the shape, or the nest of shapes."""
         unknown = current_fill()
         return {f"{k}_shape": _unfilled(shape_of(v), unknown) for k, v in self.tensors.items()}
+
+
+def _bound(layer: Any, args: Any, kwargs: Any) -> dict[str, Any]:
+    try:
+        bound = signature_of(type(layer).call).bind(layer, *args, **kwargs).arguments
+    except TypeError as error:
+        raise TypeError(f"{type(layer).__name__} '{layer.name}': {error}.") from None
+    return dict(list(bound.items())[1:])
 
 
 def _unfilled(shape: Any, unknown: int | None) -> Any:

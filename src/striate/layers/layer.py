@@ -306,7 +306,7 @@ class Layer(Tracked, Operation):
             before = kwargs.get("mask") if kwargs.get("mask") is not None else masks_of(spec.first)
             kwargs = kwargs if before is None else with_masks(type(self).call, spec, kwargs)
             with training_scope(training), autocast(self._autocast_dtype()):
-                outputs = super().__call__(*args, **kwargs)
+                outputs = self._computed(spec, args, kwargs)
             if before is not None or self.supports_masking:
                 pass_on(self, spec.first, outputs, before, type(self).compute_mask is not Layer.compute_mask)
         if any_symbolic(given):
@@ -314,6 +314,14 @@ class Layer(Tracked, Operation):
         elif self.activity_regularizer is not None and current_tracer() is None:
             self._losses[:] = [self._activity_loss(x) for x in tree.flatten(outputs)]
         return outputs
+
+    def _computed(self, spec: CallSpec, args: Any, kwargs: Any) -> Any:
+        """What `call` gives; its errors say which layer was called, on what shapes."""
+        try:
+            return super().__call__(*args, **kwargs)
+        except Exception as error:
+            spec.explain(error, self)
+            raise
 
     def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
         """The symbolic results for symbolic arguments."""
@@ -329,8 +337,14 @@ class Layer(Tracked, Operation):
                 )
 
     def _check_spec(self, spec: CallSpec) -> None:
-        if self.input_spec is not None and spec.first is not None:
-            check_inputs(self.input_spec, spec.first, self)
+        if self.input_spec is None or not spec.arguments:
+            return
+        if spec.first is None:
+            raise ValueError(
+                f"Inputs to a layer should be tensors. Got 'None' as input for layer '{self.name}' "
+                f"({type(self).__name__}). Pass a NumPy array or a symbolic tensor."
+            )
+        check_inputs(self.input_spec, spec.first, self)
 
     def _activity_loss(self, x: Any) -> Any:
         """The penalty on an output, per sample."""

@@ -68,6 +68,9 @@ class BatchNormalization(Layer):
         return clipping
 
     def build(self, input_shape: Any) -> None:
+        if not -len(input_shape) <= self.axis < len(input_shape):
+            problem = f"axis {self.axis} does not exist in an input of shape {tuple(input_shape)}"
+            raise ValueError(message(f"BatchNormalization '{self.name}'", problem, "Use axis=-1 for the last axis"))
         size = input_shape[self.axis]
         if size is None:
             raise ValueError(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from striate.core.registry import export
+from striate.core.registry import custom_object_scope, export
 from striate.layers import call_spec
 from striate.layers.layer import Layer
 from striate.models.predict import Predictor
 from striate.models.summary import print_summary
+from striate.saving.serialization import deserialize_keras_object, serialize_keras_object
 from striate.saving.weights import load_weights, save_weights
 
 
@@ -49,6 +51,11 @@ class Model(Layer):
             f"Model {type(self).__name__} does not have a `call()` method implemented. Write one, or use "
             "Model(inputs=..., outputs=...)."
         )
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _INSTEAD:
+            raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}': {_INSTEAD[name]}.")
+        return object.__getattribute__(self, name)  # a property's own AttributeError again
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy takes over: all but the compiled plans."""
@@ -141,6 +148,36 @@ class Model(Layer):
     def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
         """Saves the weights to a `.weights.h5` file, written beside it and moved into place."""
         save_weights(self, filepath, overwrite=overwrite)
+
+    def to_json(self, **kwargs: Any) -> str:
+        """The architecture, without the weights, as JSON; `kwargs` go to `json.dumps`."""
+        return json.dumps(serialize_keras_object(self), **kwargs)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        """A model made from what `get_config` returned: `Model.from_config` makes functional models, too."""
+        if cls is Model and {"layers", "input_layers", "output_layers"} <= set(config):
+            return Model._FUNCTIONAL.from_config(config, custom_objects)
+        with custom_object_scope(custom_objects or {}):
+            return super().from_config(config)
+
+
+@export("keras.models.model_from_json")
+def model_from_json(json_string: str, custom_objects: Any = None) -> Any:
+    """The model, with fresh weights, that `model.to_json()` described.
+
+    Raises:
+        ValueError: no such description, or an unknown class.
+    """
+    return deserialize_keras_object(json.loads(json_string), custom_objects=custom_objects)
+
+
+_TRAINING = "striate does not train yet: train with Keras, and load the weights here with `load_weights`"
+_FILES = "use `save_weights` for the weights and `to_json` for the architecture"
+_INSTEAD = {
+    **dict.fromkeys(("compile", "fit", "evaluate", "train_on_batch", "test_on_batch"), _TRAINING),
+    **dict.fromkeys(("save", "export"), _FILES),
+}
 
 
 def _is_functional(args: Any, kwargs: Any) -> bool:

@@ -132,7 +132,9 @@ class Sequential(Model):
         for layer in self._row[1:]:
             _check_arguments(layer)
             x = layer(x)
-        return Functional(source.output, x)
+        made = Functional(source.output, x)
+        made.name = self.name  # what its errors call it
+        return made
 
     def _listed_layers(self) -> list[Layer]:
         return self._row[1:] if self._row and isinstance(self._row[0], InputLayer) else list(self._row)

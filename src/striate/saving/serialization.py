@@ -14,7 +14,7 @@ from striate.core import registry
 from striate.core.errors import message
 from striate.core.objects import serialize_object
 from striate.core.registry import export
-from striate.trace import OPS, FunctionOperation, KerasTensor, to_snake_case
+from striate.trace import OPS, FunctionOperation, KerasTensor, Operation, to_snake_case
 
 _PLAIN = (str, int, float, bool, type(None))
 
@@ -43,6 +43,25 @@ def serialize_keras_object(obj: Any) -> Any:
     made = dict(serialize_object(obj) or {})
     build_config = obj.get_build_config() if hasattr(obj, "get_build_config") else None
     return made | {"build_config": serialize_keras_object(build_config)} if build_config is not None else made
+
+
+@export("keras.layers.serialize")
+def serialize_layer(layer: Any) -> Any:
+    """The config dictionary of a layer: see `serialize_keras_object`."""
+    return serialize_keras_object(layer)
+
+
+@export("keras.layers.deserialize")
+def deserialize_layer(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The layer that a config dictionary describes.
+
+    Raises:
+        ValueError: an unknown class, or the config of something else than a layer.
+    """
+    made = deserialize_keras_object(config, custom_objects)
+    if not isinstance(made, Operation):
+        raise ValueError(message("layers.deserialize", f"expected the config of a layer, received {config!r}"))
+    return made
 
 
 def _entry(class_name: str, **config: Any) -> dict[str, Any]:
