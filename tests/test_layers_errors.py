@@ -66,3 +66,8 @@ def test_the_error_is_keras_s_and_says_what_came(
     text = str(caught[0].value)
     assert all(w in text for w in words), text
     assert name in text or "wrong" in text
+
+
+def test_a_dtype_that_numpy_lacks_is_refused_in_words() -> None:
+    with pytest.raises(ValueError, match="'bfloat16' has no NumPy form.*Use 'float32'"):
+        striate.layers.Dense(3, dtype="mixed_bfloat16")(np.ones((1, 4), "float32"))

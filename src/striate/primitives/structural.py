@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from striate.core.dtypes import as_numpy
 from striate.ir import Aval
 from striate.primitives.base import Array, Primitive, aval_of, register
 
@@ -26,7 +27,7 @@ cast: Primitive = register(
     Primitive(
         "cast",
         lambda x, dtype: Aval(x.shape, dtype),
-        lambda x, dtype: x.astype(dtype),
+        lambda x, dtype: x.astype(as_numpy(dtype)),
         _cast_vjp,
         "cast",
         elementwise=True,
