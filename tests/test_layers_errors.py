@@ -69,5 +69,5 @@ def test_the_error_is_keras_s_and_says_what_came(
 
 
 def test_a_dtype_that_numpy_lacks_is_refused_in_words() -> None:
-    with pytest.raises(ValueError, match="'bfloat16' has no NumPy form.*Use 'float32'"):
+    with pytest.raises(ValueError, match=r"'bfloat16' has no NumPy form.*Use 'float32'"):
         striate.layers.Dense(3, dtype="mixed_bfloat16")(np.ones((1, 4), "float32"))
