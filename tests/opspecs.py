@@ -22,6 +22,7 @@ Sample = Callable[[Any], tuple[Inputs, dict[str, Any]]]
 # What is tested elsewhere, or has no values of its own to test.
 EXEMPT = {
     "random_bits": "known-answer vectors in test_random.py",
+    "random_uniform": "the same numbers as from random_bits, in test_random.py",
     "cond": "subgraphs: test_control.py",
     "while_loop": "subgraphs: test_control.py",
     "while_loop_grad": "subgraphs: test_control.py",

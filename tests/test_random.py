@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from striate import engines, random
+from striate import config, engines, random
 from striate.ir import Aval
+from striate.primitives import random as prim
 from striate.trace import CompiledFunction, trace
 from striate.utils import set_random_seed
 
@@ -96,3 +97,29 @@ def test_wrong_use() -> None:
         random.randint((2,), 0, 3, dtype="float32")
     with pytest.raises(ValueError, match="2-D"):
         random.categorical(np.zeros(3), 2)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (7,), (3, 5), (2**20 + 3,)])
+def test_uniform_in_one_go_gives_the_numbers_of_the_bits(shape: tuple[int, ...]) -> None:
+    key = prim.key_of(2**40 + 5)
+    bits = np.asarray(prim.random_bits(key, shape=shape))
+    wanted = (bits >> 8).astype("float32") * np.float32(2.0**-24) * np.float32(3) + np.float32(-1)
+    for dtype in ("float32", "float64"):
+        found = prim.random_uniform(key, shape=shape, dtype=dtype, scale=3.0, offset=-1.0)
+        assert (found.shape, found.dtype) == (shape, dtype)
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-7)
+    drawn = random.uniform(shape, -1, 2, seed=9)
+    longer = random.uniform(shape, np.float32(-1), np.float32(2), seed=9)
+    np.testing.assert_array_equal(drawn, longer)
+
+
+def test_many_bits_are_those_of_few_threads() -> None:
+    key, before = prim.key_of(1), config.num_threads()
+    drawn = []
+    for n in (1, 3):
+        config.set_num_threads(n)
+        drawn.append(prim.random_bits(key, shape=(3_000_001,)))
+    config.set_num_threads(before)
+    np.testing.assert_array_equal(*drawn)
+    low, high = prim.threefry(key, np.array([1_000_000], "uint32"), np.array([0], "uint32"))
+    assert (drawn[0][2_000_000], drawn[0][2_000_001]) == (low[0], high[0])

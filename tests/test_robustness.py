@@ -398,3 +398,18 @@ def test_a_deleted_model_is_freed() -> None:
     del model
     gc.collect()
     assert [r() for r in gone] == [None, None]
+
+
+def test_initial_values_belong_to_their_variable() -> None:
+    class Kept(keras.initializers.VarianceScaling):
+        def __call__(self, shape: Any, dtype: Any = None) -> Any:
+            self.made = np.ones(shape, dtype)
+            return self.made
+
+    initializer = Kept()
+    variable = keras.Variable(initializer, shape=(2, 2), dtype="float32")
+    initializer.made[...] = 5
+    np.testing.assert_array_equal(variable.numpy(), np.ones((2, 2)))
+    drawn = [keras.Variable(keras.initializers.GlorotUniform(seed=1), shape=(2, 2), dtype="float32") for _ in range(2)]
+    drawn[0].assign(np.zeros((2, 2)))
+    assert np.count_nonzero(drawn[1].numpy()) == 4 and not drawn[1].numpy().flags.writeable

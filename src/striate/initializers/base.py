@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from striate.core.registry import export
+
+Call = TypeVar("Call", bound=Callable[..., Any])
 
 
 @export("keras.initializers.Initializer", "keras.Initializer")
@@ -27,3 +30,9 @@ class Initializer:
     def clone(self) -> Any:
         """Another initializer with the same config."""
         return type(self).from_config(self.get_config())
+
+
+def makes_new(call: Call) -> Call:
+    """Marks a `__call__` whose result nobody else keeps: a variable takes it over without a copy."""
+    call.makes_new = True  # type: ignore[attr-defined]
+    return call

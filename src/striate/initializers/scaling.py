@@ -7,6 +7,7 @@ from typing import Any
 
 from striate import random
 from striate.core.registry import export
+from striate.initializers.base import makes_new
 from striate.initializers.random import RandomInitializer
 
 # The standard deviation of a standard normal variable truncated to [-2, 2].
@@ -66,6 +67,7 @@ class VarianceScaling(RandomInitializer):
         self.input_axes, self.output_axes = input_axes, output_axes
         super().__init__(seed)
 
+    @makes_new
     def __call__(self, shape: Any, dtype: Any = None) -> Any:
         fan_in, fan_out = compute_fans(shape, self.input_axes, self.output_axes)
         n = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]

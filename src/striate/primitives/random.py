@@ -1,8 +1,9 @@
 """Random numbers from a counter: Threefry-2x32 with 20 rounds (Salmon et al. 2011), so that every engine draws the
 same.
 
-`random_bits` is the only primitive; what it draws depends on the key and on an element's place alone. The distributions
-are written with primitives on top of it. A key is a uint32 array of two words; never use one key twice.
+What `random_bits` draws depends on the key and on an element's place alone. The distributions are written with
+primitives on top of it; only `random_uniform` is one itself, for speed. A key is a uint32 array of two words; never use
+one key twice.
 """
 
 from __future__ import annotations
@@ -69,31 +70,68 @@ _CHUNK = 1 << 14
 
 def _bits(key: np.ndarray, *, shape: Shape) -> np.ndarray:
     """Element i, counted through the whole array, is word i % 2 of the block with counter i // 2."""
+
+    def store(part: np.ndarray, words: tuple[np.ndarray, np.ndarray]) -> None:
+        part[:, 0], part[:, 1] = words
+
+    return _in_chunks(key, shape, "uint32", store)
+
+
+def _uniform(key: np.ndarray, *, shape: Shape, dtype: str, scale: float, offset: float) -> np.ndarray:
+    def store(part: np.ndarray, words: tuple[np.ndarray, np.ndarray]) -> None:
+        for i, word in enumerate(words):
+            part[:, i] = word >> np.uint32(8)
+        part *= np.asarray(2.0**-24, part.dtype)
+        part *= np.asarray(scale, part.dtype)
+        part += np.asarray(offset, part.dtype)
+
+    return _in_chunks(key, shape, dtype, store)
+
+
+Store = Callable[[np.ndarray, tuple[np.ndarray, np.ndarray]], None]
+
+
+def _in_chunks(key: np.ndarray, shape: Shape, dtype: str, store: Store) -> np.ndarray:
+    """An array of `shape`; `store(part, words)` turns the two words of each block into two elements (a row of part)."""
     count = math.prod(shape)
     blocks = (count + 1) // 2
-    words = np.empty((blocks, 2), np.uint32)
+    made = np.empty((blocks, 2), dtype)
 
     def fill(start: int) -> None:
         counters = np.arange(start, min(start + _CHUNK, blocks), dtype=np.uint64)
         low, high = counters.astype(np.uint32), (counters >> np.uint64(32)).astype(np.uint32)
-        words[start : start + _CHUNK, 0], words[start : start + _CHUNK, 1] = threefry(key, low, high)
+        store(made[start : start + _CHUNK], threefry(key, low, high))
 
-    each_in_threads(fill, range(0, blocks, _CHUNK))
-    return words.reshape(-1)[:count].reshape(shape)
+    _each_in_threads(fill, range(0, blocks, _CHUNK))
+    return made.reshape(-1)[:count].reshape(shape)
 
 
-def each_in_threads(work: Callable[[int], None], items: range) -> None:
+def _each_in_threads(work: Callable[[int], None], items: range) -> None:
     """Does independent work, in threads where there is much of it: NumPy holds no lock while it computes."""
     threads = min(config.num_threads(), len(items) // 16)
     if threads < 2:
-        for item in items:
-            work(item)
+        _each(work, items)
         return
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda part: [work(item) for item in part], (items[i::threads] for i in range(threads))))
+        for done in [pool.submit(_each, work, items[i::threads]) for i in range(threads)]:
+            done.result()
+
+
+def _each(work: Callable[[int], None], items: range) -> None:
+    for item in items:
+        work(item)
 
 
 random_bits: Primitive = register(Primitive("random_bits", _infer_bits, _bits))
+
+
+def _infer_uniform(key: Aval, *, shape: Shape, dtype: str, scale: float, offset: float) -> Aval:
+    _infer_bits(key, shape=shape)
+    return Aval(tuple(shape), dtype)
+
+
+# scale * u + offset for the numbers u of `uniform` with float32's resolution, in one go: large weights are drawn so.
+random_uniform: Primitive = register(Primitive("random_uniform", _infer_uniform, _uniform))
 
 
 def fold_in(key: Array, number: int) -> Array:

@@ -51,6 +51,11 @@ def truncated_normal(shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any 
 def uniform(shape: Any, minval: Any = 0.0, maxval: Any = 1.0, dtype: Any = None, seed: Any = None) -> Any:
     """Numbers spread evenly over [minval, maxval), by default [0, 1). Other arguments as `normal`."""
     wanted = _float(dtype, "uniform")
+    if wanted == "float32" and all(isinstance(v, int | float) for v in (minval, maxval)):
+        low, high = np.float32(minval), np.float32(maxval)
+        return prim.random_uniform(
+            draw_seed(seed), shape=sizes(shape), dtype=wanted, scale=float(high - low), offset=float(low)
+        )
     sample = prim.uniform(draw_seed(seed), sizes(shape), wanted)
     return _shifted(sample, ops.subtract(maxval, minval), minval, wanted)
 

@@ -197,7 +197,9 @@ def _initial(initializer: Any, shape: Any, dtype: Any, path: str) -> np.ndarray:
             f"Shapes used to initialize variables must be fully-defined (no `None`). Received: shape={shape}"
         )
     wanted = dtypes.standardize(dtype)
-    value = np.array(initializer(sizes, dtype=wanted), dtype=wanted)
+    made = initializer(sizes, dtype=wanted)
+    own = getattr(type(initializer).__call__, "makes_new", False)  # see `initializers.base`
+    value = np.asarray(made, dtype=wanted) if own else np.array(made, dtype=wanted)
     if value.shape != sizes:
         raise ValueError(f"variable '{path}': the initializer returned shape {value.shape}, expected {sizes}.")
     return value
