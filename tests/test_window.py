@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from striate import engines, layers
 from striate.core import window
 
 sizes = st.integers(1, 20)
@@ -379,6 +380,20 @@ def test_one_formula_decides_every_size(monkeypatch: pytest.MonkeyPatch) -> None
     before, count = everything(), window._count
     monkeypatch.setattr(window, "_count", lambda *args: count(*args) + 1)
     assert all(now != then for now, then in zip(everything(), before, strict=True))
+
+
+@pytest.mark.parametrize("engine", ["reference", "native"])
+def test_kernels_follow_the_formula(monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
+    """Rounded up, as some frameworks do: shapes and values are those of an input with zeros behind it."""
+    x = np.random.default_rng(0).normal(size=(1, 8, 9, 2)).astype("float32") ** 2
+    longer = np.pad(x, [(0, 0), (0, 1), (0, 0), (0, 0)])
+    conv, pool = layers.Conv2D(3, 3, strides=2), layers.MaxPooling2D(3, 2)
+    with engines.use(engine):
+        expected = [np.asarray(layer(longer)) for layer in (conv, pool)]
+        monkeypatch.setattr(window, "_count", lambda i, p, k, s: -((k - i - p) // s) + 1)
+        for layer, values in zip((conv, pool), expected, strict=True):
+            assert layer.compute_output_shape(x.shape) == values.shape == (1, 4, 4, values.shape[-1])
+            np.testing.assert_allclose(np.asarray(layer(x)), values, atol=1e-5)
 
 
 def test_one_inverse_decides_every_transposed_size(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,6 +99,23 @@ def resolve_pads(
     return tuple(pads(p, i, k, s, d) for p, i, k, s, d in axes)
 
 
+def kernel_pads(
+    spatial: Sequence[Size], kernel: Sequence[int], strides: Sequence[int], padding: Paddings, dilation: Sequence[int]
+) -> tuple[Pair | None, ...]:
+    """`resolve_pads` as kernels take it: so much that all windows which formula (6) counts fit."""
+    found = resolve_pads(spatial, kernel, strides, padding, dilation)
+    axes = zip(found, spatial, kernel, strides, dilation, strict=True)
+    return tuple(_reached(both, i, effective_kernel(k, d), s) for both, i, k, s, d in axes)
+
+
+def _reached(both: Pair | None, i: Size, k_eff: int, s: int) -> Pair | None:
+    """Padding up to the end of the last window: no more where sizes are rounded down, as they are in (6)."""
+    if both is None or i is None:
+        return both
+    p = sum(both)
+    return both[0], both[1] + max(_span(_count(i, p, k_eff, s), p, k_eff, s) - i, 0)
+
+
 def output_shape(
     spatial: Sequence[Size],
     kernel: Sequence[int],

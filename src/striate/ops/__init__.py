@@ -2,7 +2,7 @@
 
 # ruff: noqa: F401 - what is imported here is what the package exports
 
-from striate.ops import core, image, image_functions, image_sampling, linalg, math, nn, numpy
+from striate.ops import core, image, image_functions, image_sampling, linalg, math, nn, nn_activations, numpy
 from striate.ops.control import (
     associative_scan,
     cond,
@@ -357,3 +357,14 @@ from striate.ops.numpy_shape import (
     vsplit,
     vstack,
 )
+
+
+def __getattr__(name: str) -> object:
+    """An activation that the primitives' table has and nobody has named here."""
+    if name in nn_activations.SIMPLE:
+        return nn_activations.SIMPLE[name]
+    raise AttributeError(f"module 'striate.ops' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *nn_activations.SIMPLE})

@@ -59,5 +59,5 @@ class Window:
         """The padding in front of and behind each axis; ValueError when the window does not fit."""
         window.output_shape(spatial, self.size, self.strides, self.padding, self.dilation, where=self.name, what=what)
         return tuple(
-            p or (0, 0) for p in window.resolve_pads(spatial, self.size, self.strides, self.padding, self.dilation)
+            p or (0, 0) for p in window.kernel_pads(spatial, self.size, self.strides, self.padding, self.dilation)
         )
