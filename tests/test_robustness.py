@@ -6,10 +6,12 @@ import gc
 import multiprocessing
 import resource
 import signal
+import subprocess
+import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -344,11 +346,21 @@ def resident() -> int:
     return int(pages) * resource.getpagesize()
 
 
+def alone(body: Callable[[], None]) -> None:
+    """Runs `body` of this file in a process of its own, where nothing else takes or gives back memory."""
+    done = subprocess.run([sys.executable, __file__, body.__name__], capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+
+
 needs_proc = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's /proc")
 
 
 @needs_proc
 def test_many_calls_take_no_memory() -> None:
+    alone(many_calls_take_no_memory)
+
+
+def many_calls_take_no_memory() -> None:
     model, x = small_net(), np.ones((1, 8, 8, 3), "float32")
     for _ in range(300):
         model(x), model.predict(x, verbose=0)
@@ -362,6 +374,10 @@ def test_many_calls_take_no_memory() -> None:
 
 @needs_proc
 def test_many_shapes_take_bounded_memory() -> None:
+    alone(many_shapes_take_bounded_memory)
+
+
+def many_shapes_take_bounded_memory() -> None:
     model = keras.Sequential([keras.Input((None, None, 3)), layers.Conv2D(8, 3), layers.GlobalMaxPooling2D()])
     kernels.set_idle_bound(16 << 20)
     try:
@@ -379,6 +395,10 @@ def test_many_shapes_take_bounded_memory() -> None:
 
 @needs_proc
 def test_models_in_a_loop_are_freed_in_time() -> None:
+    alone(models_in_a_loop_are_freed_in_time)
+
+
+def models_in_a_loop_are_freed_in_time() -> None:
     def use() -> None:
         keras.Sequential([keras.Input((1000,)), layers.Dense(8000)])(np.ones((1, 1000), "float32"))
 
@@ -413,3 +433,7 @@ def test_initial_values_belong_to_their_variable() -> None:
     drawn = [keras.Variable(keras.initializers.GlorotUniform(seed=1), shape=(2, 2), dtype="float32") for _ in range(2)]
     drawn[0].assign(np.zeros((2, 2)))
     assert np.count_nonzero(drawn[1].numpy()) == 4 and not drawn[1].numpy().flags.writeable
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]]()
