@@ -8,9 +8,9 @@ from striate.core.lazy import attach
 __version__ = "0.1.0"
 
 _MODULES = (
-    "activations", "applications", "backend", "config", "constraints", "core", "dtype_policies", "engines", "explain",
-    "initializers", "layers", "mixed_precision", "models", "ops", "preprocessing", "random", "regularizers", "saving",
-    "tree", "utils",
+    "activations", "applications", "backend", "callbacks", "config", "constraints", "core", "datasets",
+    "dtype_policies", "engines", "explain", "initializers", "layers", "losses", "metrics", "mixed_precision", "models",
+    "ops", "optimizers", "preprocessing", "random", "regularizers", "saving", "tree", "utils",
 )  # fmt: skip
 _NAMES = {
     "DTypePolicy": "striate.layers.policy",

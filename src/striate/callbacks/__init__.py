@@ -1,0 +1,1 @@
+"""Callbacks: what `fit`, `evaluate` and `predict` call between steps."""

@@ -1,0 +1,1 @@
+"""`keras.datasets`: small sets of images, downloaded once."""

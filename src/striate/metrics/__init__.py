@@ -1,0 +1,1 @@
+"""Metrics: values that are summed up over batches."""
