@@ -25,8 +25,11 @@ _NAMES = {
     "Regularizer": "striate.regularizers",
     "Sequential": "striate.models",
     "Variable": "striate.trace",
+    "grad": "striate.trace",
     "install_as_keras": "striate.alias",
+    "jit": "striate.trace",
     "name_scope": "striate.trace",
+    "value_and_grad": "striate.trace",
 }
 
 __getattr__, _dir = attach(__name__, _MODULES, _NAMES)

@@ -1,6 +1,8 @@
 """Tracing: symbolic tensors, variables, the layer graph's operations, and compiled functions."""
 
 from striate.trace.compiled import Cache, CompiledFunction
+from striate.trace.differentiation import grad, value_and_grad
+from striate.trace.jit import Jit, jit
 from striate.trace.keras_tensor import KerasTensor, any_symbolic, standardize_shape
 from striate.trace.naming import auto_name, to_snake_case, uniquify
 from striate.trace.operation import FunctionOperation, KerasHistory, Node, Operation, current_fill, infer_spec
@@ -14,6 +16,7 @@ __all__ = [
     "Cache",
     "CompiledFunction",
     "FunctionOperation",
+    "Jit",
     "KerasHistory",
     "KerasTensor",
     "NoValueError",
@@ -29,10 +32,13 @@ __all__ = [
     "current_fill",
     "current_path",
     "current_tracer",
+    "grad",
     "infer_spec",
+    "jit",
     "name_scope",
     "standardize_shape",
     "to_snake_case",
     "trace",
     "uniquify",
+    "value_and_grad",
 ]
