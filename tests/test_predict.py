@@ -12,8 +12,8 @@ import pytest
 
 import striate
 from striate import layers
-from striate.models.batches import Batches
-from striate.models.predict import Results
+from striate.training.batches import Batches
+from striate.training.predict import Results
 from striate.utils.progbar import Progbar
 
 X = np.random.default_rng(1).normal(size=(7, 6, 6, 2)).astype("float32")

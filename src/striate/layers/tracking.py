@@ -59,7 +59,7 @@ class Tracked:
             self._track(value)
 
     def _note(self, name: str) -> None:
-        if not name.startswith("_") and self.__dict__.get("built") and type(self).__module__.startswith("striate."):
+        if not name.startswith("_") and name not in self._UNTRACKED and self.__dict__.get("built") and type(self).__module__.startswith("striate."):
             replaced = name in self.__dict__ or isinstance(getattr(type(self), name, None), property)
             if replaced and name != "built":
                 note_change()

@@ -8,7 +8,7 @@ from typing import Any
 from striate.core.registry import custom_object_scope, export
 from striate.layers import call_spec
 from striate.layers.layer import Layer
-from striate.models.predict import Predictor
+from striate.training.predict import Predictor
 from striate.models.summary import print_summary
 from striate.saving.serialization import deserialize_keras_object, serialize_keras_object
 from striate.saving.weights import load_weights, save_weights

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from striate.core import tree
-from striate.ir import Value
+from striate.core import dtypes, tree
+from striate.ir import Aval, Value
 from striate.trace.compiled import Cache
 from striate.trace.keras_tensor import KerasTensor
-from striate.trace.tracing import current_tracer
+from striate.trace.tracing import Traced, current_tracer, trace
 from striate.trace.variable import Variable, convert
 
 _STATIC = (bool, int, float, complex, str, bytes, type(None))
@@ -36,6 +36,15 @@ class Jit:
             return self.fn(*args, **kwargs)
         if not kwargs and len(args) == 1 and type(args[0]) is np.ndarray:  # the way of `predict`, kept short
             return self.cache.get(("array", self.version()), self.fn, args)(args)
+        given, run, arrays = self._prepared(args, kwargs)
+        return self.cache.get((signature(given), self.version()), run, arrays)(arrays)
+
+    def trace(self, *args: Any, **kwargs: Any) -> Traced:
+        """The graph for these arguments; nothing is computed."""
+        _, run, arrays = self._prepared(args, kwargs)
+        return trace(run, [Aval(a.shape, dtypes.name_of(a.dtype)) for a in arrays])
+
+    def _prepared(self, args: Any, kwargs: Any) -> tuple[Any, Any, list[np.ndarray]]:
         given = tree.map_structure(_tensor, (list(args), kwargs))
         leaves = tree.flatten(given)
         arrays = [x for x in leaves if isinstance(x, np.ndarray)]
@@ -46,7 +55,7 @@ class Jit:
             positional, named = tree.pack(given, filled)
             return self.fn(*positional, **named)
 
-        return self.cache.get((signature(given), self.version()), run, arrays)(arrays)
+        return given, run, arrays
 
     def __get__(self, owner: Any, kind: Any = None) -> Any:
         """As a method, compiled for each object apart."""

@@ -7,23 +7,20 @@ from typing import Any
 import numpy as np
 
 from striate.core import tree
-from striate.layers.tracking import changes
-from striate.models.batches import Batches, arrays_of
-from striate.trace import Cache, NoValueError, Variable, convert
+from striate.training.batches import Batches, arrays_of
+from striate.training.steps import Step
 from striate.utils.progbar import Progbar
 
 
 class Predictor:
     """Runs a model's `predict_step` on batches.
 
-    The step is traced once per shapes and dtypes, and with it the Python code of the user's own layers. Code that
-    looks at
-    values cannot be traced: it runs as it is, as all code does with the model's `run_eagerly`.
+    See `training.steps` for how one batch is computed.
     """
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self._cache, self._untraceable = Cache(), False
+        self.step = Step(model, "predict_step", quiet=True)
 
     def __call__(self, x: Any, batch_size: Any, verbose: Any, steps: Any, callbacks: Any) -> Any:
         batches = Batches(x, batch_size, steps)
@@ -50,48 +47,12 @@ class Predictor:
         listeners.tell("on_predict_end")
         return results.joined()
 
-    def step(self, batch: Any) -> Any:
-        """The outputs for one batch, a nest of arrays."""
-        if self.model.run_eagerly or self._untraceable:
-            return tree.map_structure(_plain, self.model.predict_step(batch))
-        try:
-            return self._compiled(batch)
-        except NoValueError:  # the user's Python code looks at values: it runs as it is
-            self._untraceable = True
-            return self.step(batch)
-
-    def _compiled(self, batch: Any) -> Any:
-        if isinstance(batch, np.ndarray):
-            return self._cache.get(("array", changes()), self.model.predict_step, [batch])([batch])
-        batch = tree.map_structure(lambda x: None if x is None else np.asarray(convert(x)), batch)
-        leaves = tree.flatten(batch)
-        arrays = [a for a in leaves if a is not None]
-
-        def run(*values: Any) -> Any:
-            supply = iter(values)
-            return self.model.predict_step(tree.pack(batch, [None if a is None else next(supply) for a in leaves]))
-
-        return self._cache.get((_signature(batch), changes()), run, arrays)(arrays)
-
     def on_batch(self, x: Any) -> Any:
         """The outputs for one batch, given as `predict` takes it."""
         batch = arrays_of(x)
         if batch is None:
             raise ValueError(f"`predict_on_batch` needs an array or a nest of arrays, got {type(x).__name__}.")
         return self.step(batch)
-
-
-def _plain(x: Any) -> Any:
-    return np.asarray(x.value if isinstance(x, Variable) else x)
-
-
-def _signature(nest: Any) -> Any:
-    """The nesting of `nest`, as something that can be looked up."""
-    if isinstance(nest, dict):
-        return ("dict", tuple((k, _signature(nest[k])) for k in nest))
-    if isinstance(nest, list | tuple):
-        return (type(nest).__name__, tuple(_signature(v) for v in nest))
-    return nest is None
 
 
 def _verbosity(verbose: Any) -> int:
