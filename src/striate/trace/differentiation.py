@@ -122,7 +122,7 @@ class _Differentiated:
         args = list(args)
         starts: list[Value] = []
         for n in self.positions:
-            args[n] = tree.map_structure(lambda x: self._start(tracer, x, starts), args[n])
+            args[n] = tree.pack(args[n], [self._start(tracer, x, starts) for x in tree.flatten(args[n])])
         reads = [self._read(tracer, v) for v in self.variables]
         result = self.fn(*args, **kwargs)
         value = self._value(result, tracer)
