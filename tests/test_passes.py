@@ -20,7 +20,7 @@ from striate.primitives import infer_node
 from striate.primitives.activations import relu
 from striate.primitives.conv import conv, conv_input_grad
 from striate.primitives.elementwise import add, mul, sub
-from striate.primitives.structural import cast, reshape, transpose
+from striate.primitives.structural import broadcast_to, cast, reshape, transpose
 from striate.trace import trace
 
 WINDOW = {"strides": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1}
@@ -184,3 +184,16 @@ def test_the_whole_pipeline_keeps_results(monkeypatch):
 
     graph = graph_of(net, (2, 5, 5, 3), (3, 3, 3, 4), (4,), (4,))
     assert_same(graph, optimize(graph, frozenset({1, 2, 3})))
+
+
+def test_elementwise_ops_repeat_their_inputs_by_themselves():
+    def gradient_of_a_mean(x, s):
+        wide = broadcast_to(s, shape=(2, 3, 4))
+        return mul(x, wide), relu(wide), add(broadcast_to(s, shape=(3, 4)), np.float32(1))
+
+    graph = graph_of(gradient_of_a_mean, (2, 3, 4), (3, 1))
+    narrow = simplify(graph)
+    assert_same(graph, narrow)
+    product = next(n for n in narrow.nodes if n.op == "mul")
+    assert [v.shape for v in product.inputs] == [(2, 3, 4), (3, 1)]
+    assert all(n.outputs[0].shape == (3, 1) for n in narrow.nodes if n.op in ("relu", "add"))

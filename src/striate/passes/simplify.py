@@ -8,7 +8,8 @@ import numpy as np
 
 from striate.ir import Graph, Node, Value
 from striate.passes.rewrite import rewrite
-from striate.primitives.structural import reshape, transpose
+from striate.primitives import get
+from striate.primitives.structural import broadcast_to, reshape, transpose
 
 Rule = Callable[[Node, Sequence[Value]], Value | None]
 
@@ -21,7 +22,27 @@ def simplify(graph: Graph) -> Graph:
 def _apply(node: Node, inputs: Sequence[Value]) -> Sequence[Value] | None:
     rule = _RULES.get(node.op)
     result = rule(node, inputs) if rule else None
+    if result is None and any(_is_broadcast(v) for v in inputs):
+        result = _before_broadcast(node, inputs)
     return None if result is None else [result]
+
+
+def _is_broadcast(value: Value) -> bool:
+    return value.node is not None and value.node.op == "broadcast_to"
+
+
+def _before_broadcast(node: Node, inputs: Sequence[Value]) -> Value | None:
+    """An elementwise op repeats its inputs by itself: it takes them as they were, and its result is repeated if needed.
+
+    What is never written out need not be read back; gradients of means and of batch statistics are full of it.
+    """
+    primitive = get(node.op)
+    if not primitive.elementwise:
+        return None
+    sources = [v.node.inputs[0] if v.node is not None and _is_broadcast(v) else v for v in inputs]
+    made = primitive(*sources, **node.params)
+    wanted = node.outputs[0].shape
+    return made if made.shape == wanted else broadcast_to(made, shape=wanted)
 
 
 def _reshape(node: Node, inputs: Sequence[Value]) -> Value | None:
