@@ -27,7 +27,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 tour: ## run the chapter on an image and write striate-tour/index.html   (ARGS="--image FILE --out DIR")
-	@$(SETUP) base viz
+	@$(SETUP) base viz data
 	@.venv/bin/striate tour $(ARGS)
 
 test: ## run the tests   (TESTS="tests/test_window.py", ARGS="-x", WORKERS=4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -237,3 +239,29 @@ def test_an_error_leaves_variables_as_they_were() -> None:
         kept: list[Any] = []
         striate.grad(lambda x: kept.append(x) or ops.sum(x))(np.ones(2, "float32"))
         ops.add(kept[0], 1)
+
+
+def test_what_a_step_replaces_is_used_again_unless_somebody_holds_it() -> None:
+    w = striate.Variable(np.zeros(20_000, "float32"))
+
+    @striate.jit
+    def step(x: Any) -> None:
+        w.assign_add(x)
+
+    one = np.ones(20_000, "float32")
+    places = set()
+    for _ in range(6):
+        step(one)
+        places.add(w.value.__array_interface__["data"][0])
+    assert len(places) <= 3
+    held, part, memory = w.value, w.value[3:5], memoryview(w.value)
+    for _ in range(3):
+        step(one)
+    assert held[0] == part[0] == memory[0] == 6
+    assert w.value[0] == 9 and not w.value.flags.writeable
+    part_only, w_before = w.value[7:], w.value[7]
+    for _ in range(3):
+        step(one)
+    assert part_only[0] == w_before and w.value[0] == 12
+    other = copy.deepcopy(w)
+    assert "spare" in vars(w) and "spare" not in vars(other) and "spare" not in pickle.loads(pickle.dumps(w)).__dict__

@@ -1,6 +1,6 @@
 """Makes `.venv` ready: the environment, the packages, the compiled engine; only what is not yet so.
 
-    python tools/environment.py [--is-ready] base|viz|test|lint|bench ...
+    python tools/environment.py [--is-ready] base|viz|data|test|lint|bench ...
 
 Runs with any Python 3.11+ and nothing installed (tools/setup.sh finds one). What has been done is written to
 `.venv/striate.json`: packages count as done while their list in pyproject.toml is unchanged, the engine while its
@@ -28,8 +28,9 @@ STATE = VENV / "striate.json"
 BUILD = ROOT / "build" / f"cp{sys.version_info[0]}{sys.version_info[1]}"
 LOG = ROOT / "build" / "setup.log"
 PARTS = {"base": "numpy and the other base packages", "viz": "matplotlib", "build": "the build tools"}
+PARTS |= {"data": "scikit-learn, for its digits"}
 PARTS |= {"test": "the tests' packages (Keras, JAX ...: some 600 MB)", "lint": "the checkers", "bench": "the rivals"}
-COMPILED = {"base", "viz", "test", "bench"}  # `lint` alone needs no engine
+COMPILED = {"base", "viz", "data", "test", "bench"}  # `lint` alone needs no engine
 HEARTBEAT = 15.0  # seconds between lines where the output is not a terminal
 
 

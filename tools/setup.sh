@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes `.venv` ready for what is named: any of base, viz, test, lint, bench. Quick when there is nothing to do.
+# Makes `.venv` ready for what is named: any of base, viz, data, test, lint, bench. Quick when there is nothing to do.
 # PYTHON=... and CXX=... choose the interpreter and the compiler.
 
 set -u

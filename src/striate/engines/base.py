@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,10 +16,16 @@ from striate.primitives import EAGER, Primitive
 class Executable(Protocol):
     """A compiled graph. Safe to call from several threads at once."""
 
-    def __call__(self, inputs: Sequence[np.ndarray], versions: tuple[Any, ...] | None = None) -> list[np.ndarray]:
+    def __call__(
+        self,
+        inputs: Sequence[np.ndarray],
+        versions: tuple[Any, ...] | None = None,
+        spare: Mapping[int, np.ndarray] = MappingProxyType({}),
+    ) -> list[np.ndarray]:
         """Runs the graph; results are new arrays that alias neither the inputs nor the engine's memory.
 
         `versions` changes when one of the stable inputs (see `Engine.compile`) does; None: they may have changed.
+        `spare` holds arrays that nobody needs any more: the result of that number may be written to it.
         """
 
 

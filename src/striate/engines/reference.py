@@ -19,7 +19,9 @@ class ReferenceExecutable:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
 
-    def __call__(self, inputs: Sequence[np.ndarray], versions: tuple[Any, ...] | None = None) -> list[np.ndarray]:
+    def __call__(
+        self, inputs: Sequence[np.ndarray], versions: tuple[Any, ...] | None = None, spare: Any = None
+    ) -> list[np.ndarray]:
         return [np.array(result) for result in run_graph(self.graph, inputs)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -31,17 +32,41 @@ class CompiledFunction:
         # Versions first: where another thread assigns in between, the newer array is known by the older version, and
         # what was prepared for it is prepared anew the next time. The other way round it would stay stale.
         versions = tuple([v.version for v in self._weights])
-        outputs = self.executable([*arrays, *[v.array for v in reads]], versions)
+        given = [*arrays, *[v.array for v in reads]]
         if self.traced.assigns:
-            _commit(self.traced.assigns, outputs[self.traced.n_results :])
+            outputs = self._assigning(given, versions)
+        else:
+            outputs = self.executable(given, versions)
         structure = self.traced.structure
         if structure == 0:
             return outputs[0]
         return tree.map_structure(lambda i: None if i is None else outputs[i], structure)
 
+    def _assigning(self, given: list[np.ndarray], versions: Any) -> list[np.ndarray]:
+        """Runs and assigns. The large arrays that a step's results replace take the results of the next one."""
+        first, variables = self.traced.n_results, self.traced.assigns
+        spare = {first + i: a for i, v in enumerate(variables) if (a := v.take_spare()) is not None}
+        outputs = self.executable(given, versions, spare) if spare else self.executable(given, versions)
+        given.clear()
+        _keep(variables, _commit(variables, outputs[first:]))
+        return outputs
 
-def _commit(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:
-    """Assigns all, or, where Ctrl-C comes in between, none."""
+
+_LARGE = 1 << 16  # bytes: below, a new array costs nothing
+
+
+def _keep(variables: Sequence[Any], arrays: list[np.ndarray]) -> None:
+    """Lays those of `arrays` aside that are large and that nobody else has a hold of."""
+    for i, variable in enumerate(variables):
+        if arrays[i].nbytes < _LARGE or arrays[i].base is not None:
+            continue
+        if sys.getrefcount(arrays[i]) <= 2:  # the list, and the call itself
+            arrays[i].flags.writeable = True
+            variable.spare = arrays[i]
+
+
+def _commit(variables: Sequence[Any], values: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Assigns all, or, where Ctrl-C comes in between, none. Returns the values from before."""
     before = [v.array for v in variables]
     try:
         for variable, value in zip(variables, values, strict=True):
@@ -50,6 +75,7 @@ def _commit(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:
         for variable, value in zip(variables, before, strict=True):
             variable.commit(value)
         raise
+    return before
 
 
 class Cache:

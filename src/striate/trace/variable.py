@@ -72,6 +72,12 @@ class Variable(TensorOperators):
         with paused():
             self.commit(_initial(initializer, shape, dtype, self.path))
 
+    spare: np.ndarray | None = None  # an array of this shape that nobody needs: room for the next value
+
+    def take_spare(self) -> np.ndarray | None:
+        """The spare array, which is the caller's from then on."""
+        return self.__dict__.pop("spare", None)
+
     @property
     def array(self) -> np.ndarray:
         """The array itself, read-only, also in the middle of tracing."""
@@ -175,9 +181,13 @@ class Variable(TensorOperators):
     def __deepcopy__(self, memo: dict[int, Any]) -> Variable:
         made = type(self).__new__(type(self))
         memo[id(self)] = made
-        made.__dict__.update(self.__dict__)
+        made.__dict__.update(self.__getstate__())
         made.commit(np.array(self._array))
         return made
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy takes over."""
+        return {k: v for k, v in self.__dict__.items() if k != "spare"}
 
 
 def _checked_name(name: str) -> str:

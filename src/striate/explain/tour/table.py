@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import convolution, features, sizes
+from . import convolution, features, learning, sizes
 from .parts import Part
 
 PARTS = (
@@ -12,6 +12,7 @@ PARTS = (
     Part("model", "Layers in a model", features.model),
     Part("edges", "Edges by a kernel made by hand", features.edges),
     Part("vgg", "What VGG-19 sees", features.vgg),
+    Part("learning", "Learning the kernels", learning.learning),
     Part("padding", "Padding", sizes.padding),
     Part("strides", "Strides", sizes.strides),
     Part("transposed", "Transposed convolutions", sizes.transposed),
