@@ -22,6 +22,11 @@ def bias_left(beta: float, step: Any, dtype: str) -> Any:
     return ops.subtract(1, ops.power(ops.cast(beta, dtype), ops.cast(step, dtype)))
 
 
+def complement(beta: float, dtype: str) -> Any:
+    """1 - beta, computed in `dtype` as Keras does in some optimizers: in float32, 1 - 0.999 is 1.3e-5 off 0.001."""
+    return ops.subtract(1, ops.cast(beta, dtype))
+
+
 def adam_rate(learning_rate: Any, betas: tuple[float, float], step: Any, dtype: str) -> Any:
     """learning_rate * sqrt(1 - beta_2^step) / (1 - beta_1^step): the size of a step of Adam, both biases corrected."""
     root = ops.sqrt(bias_left(betas[1], step, dtype))
@@ -77,7 +82,7 @@ class Adam(Optimizer):
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         dtype, i = variable.dtype, self._get_variable_index(variable)
         betas, step = (self.beta_1, self.beta_2), ops.add(self.iterations, 1)
-        rate = self.once(dtype, lambda: adam_rate(learning_rate, betas, step, dtype))
+        rate = self.once(learning_rate, dtype, lambda: adam_rate(learning_rate, betas, step, dtype))
         gradient = ops.cast(gradient, dtype)
         m = towards(self._momentums[i], gradient, 1 - self.beta_1)
         v = towards(self._velocities[i], ops.square(gradient), 1 - self.beta_2)

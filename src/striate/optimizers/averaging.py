@@ -3,7 +3,7 @@ number, which is a tensor: both outcomes are computed and one is chosen."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from striate import ops
@@ -40,11 +40,8 @@ class WithAverages(WithWeightDecay):
         now, sums = self._is_update_step(), self._accumulators_of(variables)
         totals = [ops.add(g, s) for g, s in zip(grads, sums, strict=True)]
         changing = [*variables, *(v for v in self.variables if not _among(v, sums))]
-        before = [v.value for v in changing]
-        self._change([ops.divide(t, self.gradient_accumulation_steps) for t in totals], variables)
-        for variable, old in zip(changing, before, strict=True):
-            if variable.value is not old:
-                variable.assign(ops.where(now, variable.value, old))
+        means = [ops.divide(t, self.gradient_accumulation_steps) for t in totals]
+        only_if(now, changing, lambda: self._change(means, variables))
         for accumulator, total in zip(sums, totals, strict=True):
             accumulator.assign(ops.where(now, ops.zeros_like(total), total))
 
@@ -104,6 +101,16 @@ class WithAverages(WithWeightDecay):
         """
         if self.use_ema:
             self._overwrite_model_variables_with_average_value(var_list)
+
+
+def only_if(condition: Any, variables: Sequence[Variable], change: Callable[[], None]) -> None:
+    """Runs `change`; where the scalar `condition` is false, `variables` keep what they had before."""
+    before = [v.value for v in variables]
+    change()
+    for variable, old in zip(variables, before, strict=True):
+        new = variable.value
+        if new is not old:
+            variable.assign(ops.where(condition, new, old))
 
 
 def _among(variable: Variable, variables: Sequence[Variable]) -> bool:

@@ -223,14 +223,14 @@ class Optimizer(WithAverages):
         for gradient, variable in zip(grads, variables, strict=True):
             self.update_step(gradient, variable, learning_rate)
 
-    def once(self, key: Any, fn: Callable[[], Any]) -> Any:
-        """`fn()`, computed once per step for all variables that ask with the same `key`."""
-        known = self._once
+    def once(self, learning_rate: Any, key: Any, fn: Callable[[], Any]) -> Any:
+        """`fn()`, computed once per step for all variables that ask with the same `learning_rate` and `key`."""
+        known, full = self._once, (id(learning_rate), key)
         if known is None:
             return fn()
-        if key not in known:
-            known[key] = fn()
-        return known[key]
+        if full not in known:
+            known[full] = fn(), learning_rate  # kept, so that its id stays its own
+        return known[full][0]
 
     def _clip_gradients(self, grads: list[Any]) -> list[Any]:
         norm, value = self.clipnorm, self.clipvalue

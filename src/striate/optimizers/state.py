@@ -21,6 +21,8 @@ class OptimizerState:
     name: str
     built: bool
     _variables: list[Variable]
+    _trainable_variables: list[Variable]
+    _indices: dict[int, int]
 
     def _start(self, name: str) -> None:
         """Must run before any other attribute is set."""

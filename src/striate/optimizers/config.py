@@ -1,18 +1,12 @@
-"""Optimizers by name, and as config dictionaries, and back."""
+"""Optimizers as config dictionaries, and back: below the classes, so that those that hold others can use it."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from striate.core.objects import deserialize_object, serialize_object
-from striate.core.registry import export
-from striate.optimizers.adam import Adam, AdamW
+from striate.core.registry import custom_object_scope, export, module_objects
 from striate.optimizers.optimizer import Optimizer
-from striate.optimizers.sgd import SGD
-
-_CLASSES = (Adam, AdamW, Optimizer, SGD)
-_TABLE: dict[str, Any] = {cls.__name__: cls for cls in _CLASSES}
-_TABLE |= {name.lower(): cls for name, cls in _TABLE.items()}
 
 
 @export("keras.optimizers.serialize")
@@ -27,11 +21,14 @@ def deserialize(config: Any, custom_objects: Any = None) -> Any:
 
     The names of the built-in ones may be written in any case.
     """
-    known = dict(config)
-    lowered = str(known.get("class_name")).lower()
-    return deserialize_object(
-        known | ({"class_name": lowered} if lowered in _TABLE else {}), _TABLE, "optimizer", custom_objects
-    )
+    if not isinstance(config, dict):
+        return config
+    classes = {name: found for name, found in module_objects("keras.optimizers").items() if isinstance(found, type)}
+    table = {name.lower(): found for name, found in classes.items()} | classes
+    lowered = str(config.get("class_name")).lower()
+    known = config | ({"class_name": lowered} if lowered in table else {})
+    with custom_object_scope(custom_objects):
+        return deserialize_object(known, table, "optimizer")
 
 
 @export("keras.optimizers.get")
@@ -41,7 +38,7 @@ def get(identifier: Any) -> Any:
         return identifier
     if isinstance(identifier, str):
         identifier = {"class_name": identifier, "config": {}}
-    made = deserialize(identifier) if isinstance(identifier, dict) else identifier
+    made = deserialize(identifier)
     if isinstance(made, Optimizer):
         return made
     raise ValueError(
