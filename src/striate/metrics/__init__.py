@@ -1,1 +1,6 @@
-"""Metrics: values that are summed up over batches."""
+"""Metrics: values that are gathered over batches."""
+
+from striate.metrics.metric import Metric
+from striate.metrics.reduction import Mean, MeanMetricWrapper, Sum
+
+__all__ = ["Mean", "MeanMetricWrapper", "Metric", "Sum"]
