@@ -59,10 +59,11 @@ class Tracked:
             self._track(value)
 
     def _note(self, name: str) -> None:
-        if not name.startswith("_") and name not in self._UNTRACKED and self.__dict__.get("built") and type(self).__module__.startswith("striate."):
-            replaced = name in self.__dict__ or isinstance(getattr(type(self), name, None), property)
-            if replaced and name != "built":
-                note_change()
+        if name.startswith("_") or name in self._UNTRACKED or not self.__dict__.get("built"):
+            return
+        replaced = name in self.__dict__ or isinstance(getattr(type(self), name, None), property)
+        if replaced and name != "built" and type(self).__module__.startswith("striate."):
+            note_change()
 
     def __delattr__(self, name: str) -> None:
         value = self.__dict__.get(name)

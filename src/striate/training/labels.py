@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from striate.losses import SparseCategoricalCrossentropy
 from striate.training.outputs import at
 
 
