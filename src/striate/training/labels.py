@@ -39,9 +39,7 @@ def _check(labels: np.ndarray, entry: Any, where: str, name: str) -> None:
     low, high = labels.min(), labels.max()
     if low >= 0 and high < entry.classes:
         return
-    ignored = (
-        entry.loss.get_config().get("ignore_class") if isinstance(entry.loss, SparseCategoricalCrossentropy) else None
-    )
+    ignored = entry.loss.get_config().get("ignore_class")
     rest = labels if ignored is None else labels[labels != ignored]
     wrong = rest[(rest < 0) | (rest >= entry.classes) | (rest != rest)]
     if wrong.size:

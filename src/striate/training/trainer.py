@@ -214,7 +214,7 @@ class Trainer:
         optimizer, variables = self._needed_optimizer(), self.trainable_variables  # type: ignore[attr-defined]
 
         def forward() -> Any:
-            y_pred = self._called(x, training=True)
+            y_pred = self._forward_pass(x, training=True)
             loss = self._loss_of(x, y, y_pred, sample_weight, training=True)
             return optimizer.scale_loss(loss), (loss, y_pred)
 
@@ -227,16 +227,16 @@ class Trainer:
     def test_step(self, data: Any) -> dict[str, Any]:
         """What `evaluate` does with one batch; subclasses may override it. See `train_step`."""
         x, y, sample_weight = unpack_x_y_sample_weight(data)
-        y_pred = self._called(x, training=False)
+        y_pred = self._forward_pass(x, training=False)
         loss = self._loss_of(x, y, y_pred, sample_weight, training=False)
         self._loss_tracker.update_state(loss, sample_weight=_rows(x))
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
     def predict_step(self, data: Any) -> Any:
         """What `predict` does with one batch; subclasses may override it."""
-        return self._called(data, training=False)
+        return self._forward_pass(data, training=False)
 
-    def _called(self, x: Any, training: bool) -> Any:
+    def _forward_pass(self, x: Any, training: bool) -> Any:
         if call_spec.names(type(self).call, "training"):  # type: ignore[attr-defined]
             return self(x, training=training)  # type: ignore[operator]
         with call_spec.training_scope(training):
@@ -401,7 +401,7 @@ class Trainer:
     def _build_for(self, batch: Any) -> None:
         """Makes all variables that training needs: of layers, losses, metrics and the optimizer."""
         if not self._is_ready():
-            self._look(batch)
+            self._trace_once(batch)
         optimizer = self.optimizer
         if optimizer is not None and not optimizer.built and _all_built(self):
             optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
@@ -410,12 +410,12 @@ class Trainer:
         parts = [p for p in (self._compile_loss, self._compile_metrics) if p is not None]
         return _all_built(self) and all(p.built for p in parts)
 
-    def _look(self, batch: Any) -> None:
+    def _trace_once(self, batch: Any) -> None:
         """Traces a forward pass, in which layers and metrics make their variables; nothing is computed."""
         try:
             Jit(self._first_look).trace(batch)
         except NoValueError:  # code that looks at values: layers are built by running it, the rest in the first step
-            self._called(unpack_x_y_sample_weight(batch)[0], training=False)
+            self._forward_pass(unpack_x_y_sample_weight(batch)[0], training=False)
         except Exception:
             if type(self).train_step is Trainer.train_step:
                 raise  # a `train_step` of the user's own may well do without `call`
@@ -423,7 +423,7 @@ class Trainer:
     def _first_look(self, batch: Any) -> Any:
         x, y, sample_weight = unpack_x_y_sample_weight(batch)
         with added_losses(self):
-            y_pred = self._called(x, training=False)
+            y_pred = self._forward_pass(x, training=False)
             if self._compile_loss is not None:
                 self._loss_of(x, y, y_pred, sample_weight, training=False)
             if self._compile_metrics is not None:
