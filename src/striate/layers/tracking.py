@@ -81,7 +81,7 @@ class Tracked:
             for leaf in _members([value]):
                 _append(self.__dict__["_late"], leaf)
                 _append(self.__dict__["_held"], leaf)
-        elif isinstance(getattr(value, "state", None), Variable):  # a SeedGenerator
+        elif _is_generator(value):
             _append(self.__dict__["_held"], value.state)
 
     def _look(self) -> list[Any]:
@@ -106,6 +106,11 @@ class Tracked:
     def _seed_generators(self) -> list[Any]:
         """The seed generators that this object itself holds, each once."""
         return unique(v for name, v in self.__dict__.items() if name not in self._UNTRACKED for v in _generators(v))
+
+    def _own_metrics(self) -> list[Any]:
+        """The metrics that this object itself holds, each once; they are neither weights nor layers."""
+        others = self._UNTRACKED | {"_held", "_containers", "_late"}
+        return unique(m for name, v in self.__dict__.items() if name not in others for m in _metrics(v))
 
     def _sublayers(self) -> list[Any]:
         """The layers that this object holds, each once."""
@@ -134,7 +139,7 @@ def _members(items: Iterable[Any]) -> Iterator[Any]:
             yield from _members(item)
         elif isinstance(item, Variable | Tracked):
             yield item
-        elif isinstance(getattr(item, "state", None), Variable):
+        elif _is_generator(item):
             yield item.state
 
 
@@ -142,7 +147,26 @@ def _generators(value: Any) -> Iterator[Any]:
     if isinstance(value, list | tuple | set | dict):
         for item in value.values() if isinstance(value, dict) else value:
             yield from _generators(item)
-    elif isinstance(getattr(value, "state", None), Variable) and not isinstance(value, Tracked):
+    elif _is_generator(value):
+        yield value
+
+
+def _is_generator(value: Any) -> bool:
+    """Whether `value` is a SeedGenerator."""
+    other = isinstance(value, Tracked) or _is_metric(value)
+    return not other and isinstance(getattr(value, "state", None), Variable)
+
+
+def _is_metric(value: Any) -> bool:
+    return getattr(type(value), "_is_metric", False)
+
+
+def _metrics(value: Any) -> Iterator[Any]:
+    """The metrics in nested containers."""
+    if isinstance(value, list | tuple | set | dict):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _metrics(item)
+    elif _is_metric(value):
         yield value
 
 

@@ -27,6 +27,9 @@ class Metric:
     """
 
     _is_metric = True
+    _variables: list[Variable]
+    _metrics: list[Any]
+    _containers: list[Any]
 
     def __init__(self, dtype: Any = None, name: str | None = None) -> None:
         self.__dict__.update(_variables=[], _metrics=[], _containers=[])

@@ -129,7 +129,9 @@ class MeanMetricWrapper(Mean):
         if (public_name(fn) or public_name(type(fn)) or "").startswith("keras.losses."):
             self._direction = "down"
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(  # type: ignore[override]
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> None:
         """Adds a batch; a mask that `y_pred` carries sets weights to 0."""
         values = self._fn(y_true, y_pred, **self._fn_kwargs)
         super().update_state(values, masked_weights(sample_weight, get_keras_mask(y_pred), self.dtype))
