@@ -36,7 +36,10 @@ class FakeVariable:
             self.fails = False
             raise RuntimeError("assign failed")
         assert np.shape(value) == self.shape
-        self.array = np.array(value, self.array.dtype)
+        self.commit(np.array(value, self.array.dtype))
+
+    def commit(self, array: np.ndarray) -> None:
+        self.array = array
 
 
 class FakeLayer:

@@ -21,6 +21,7 @@ from striate.layers.input_spec import InputSpec, check_inputs
 from striate.layers.masks import masks_of, pass_on, with_masks
 from striate.layers.shapes import input_shape_argument, specs_of
 from striate.layers.signature import FullSignature
+from striate.layers.stored import Stored
 from striate.layers.tracking import Tracked, unique
 from striate.trace import (
     KerasTensor,
@@ -39,7 +40,7 @@ from striate.trace.operators import OPS
 
 
 @export("keras.Layer", "keras.layers.Layer")
-class Layer(Tracked, Operation):
+class Layer(Stored, Tracked, Operation):
     """The base of all layers.
 
     Args:

@@ -8,19 +8,21 @@ h5py is imported when the first file is touched.
 from __future__ import annotations
 
 import os
-import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from striate.core.errors import message
+from striate.saving.atomic import replacing
 
 FLOOR = 256 << 20  # below 256 MiB a dataset is read whatever its compression
 EXPANSION = 1000  # above it, at most so many times the bytes it takes in the file
 Values = list[tuple[Any, np.ndarray]]  # variables and what is to be assigned to them
+MAGIC = b"\x89HDF\r\n\x1a\n"
+_NAMES: dict[str, str] = {}  # what open files are called in messages
 NAMES = 1_000_000  # more names than any model has layers or weights
 
 
@@ -45,28 +47,48 @@ def opened(path: str | os.PathLike[str], where: str = "load_weights") -> Iterato
         raise IsADirectoryError(message(where, f"{name!r} is a folder, expected an HDF5 file"))
     if not os.path.exists(name):
         raise FileNotFoundError(message(where, f"there is no file {name!r}", "Check the path"))
+    with open(name, "rb") as file:
+        whole = file.read(8) == MAGIC
+    with _opened(name, name, whole, where) as root:
+        yield root
+
+
+@contextmanager
+def opened_inside(file: Any, name: str, where: str = "load_model") -> Iterator[Any]:
+    """As `opened`, for an open binary file; `name` is what errors call it.
+
+    Raises:
+        OSError: not HDF5, or cut short.
+    """
+    whole = file.read(8) == MAGIC
+    file.seek(0)
+    with _opened(file, name, whole, where) as root:
+        yield root
+
+
+@contextmanager
+def _opened(source: Any, name: str, whole: bool, where: str) -> Iterator[Any]:
     module = h5py_module(where)
     try:
-        file = module.File(name, "r")
+        file = module.File(source, "r")
     except OSError as error:
-        kind = "cut short or damaged" if _starts_like_hdf5(name) else "no HDF5 file"
+        kind = "cut short or damaged" if whole else "no HDF5 file"
         raise OSError(message(where, f"{name!r} is {kind} ({error})", "Download or save it again")) from error
+    _NAMES[str(file.filename)] = name
     with file:
         try:
             yield file
         except (KeyError, RuntimeError) as error:  # how h5py reports damage, depending on where it lies
             problem = f"{name!r} is cut short or damaged ({error})"
             raise OSError(message(where, problem, "Download or save it again")) from error
-
-
-def _starts_like_hdf5(path: str) -> bool:
-    with open(path, "rb") as file:
-        return file.read(8) == b"\x89HDF\r\n\x1a\n"
+        finally:
+            _NAMES.pop(str(file.filename), None)
 
 
 def file_name(group: Any) -> str:
     """The file that a group or dataset belongs to, for messages."""
-    return repr(group.file.filename)
+    known = str(group.file.filename)
+    return repr(_NAMES.get(known, known))
 
 
 # --------------------------------------------------------------------------------------------------- walking the file
@@ -80,14 +102,14 @@ def get_group(group: Any, path: str, where: str) -> Any:
     return found
 
 
-def get_dataset(group: Any, path: str, where: str) -> Any:
-    """The dataset of numbers at `path` below `group`; ValueError if it is missing, a link, or not plain numbers."""
+def get_dataset(group: Any, path: str, where: str, kinds: str = "fiubV") -> Any:
+    """The dataset of numbers (of NumPy's `kinds` of dtypes) at `path` below `group`; ValueError if it is missing, a link, or not plain numbers."""
     found = _walk(group, path, where)
     if not isinstance(found, h5py_module(where).Dataset):
         raise _wrong(found, where, f"{found.name!r} is a group, expected a dataset")
     if found.external or found.is_virtual:
         raise _wrong(found, where, f"the values of {found.name!r} lie in another file, which is not allowed")
-    plain = found.shape is not None and found.dtype.kind in "fiubV" and not found.dtype.fields
+    plain = found.shape is not None and found.dtype.kind in kinds and not found.dtype.fields
     if not plain or _is_reference(found.dtype, where):
         raise _wrong(found, where, f"{found.name!r} holds {found.dtype}, expected numbers")
     return found
@@ -186,14 +208,20 @@ def _as_dtype(value: np.ndarray, variable: Any) -> np.ndarray:
 
 def assign_all(values: Values) -> None:
     """Assigns every value, or, if one fails (or Ctrl-C comes), none."""
-    before: Values = []
-    try:
+    with unchanged_on_error([variable for variable, _ in values]):
         for variable, value in values:
-            before.append((variable, variable.numpy()))
             variable.assign(value)
+
+
+@contextmanager
+def unchanged_on_error(variables: Iterable[Any]) -> Iterator[None]:
+    """Gives the variables their values back if the block ends with an error."""
+    before = [(variable, variable.array) for variable in variables]
+    try:
+        yield
     except BaseException:
-        for variable, value in before:
-            variable.assign(value)
+        for variable, array in before:
+            variable.commit(array)
         raise
 
 
@@ -202,23 +230,6 @@ def assign_all(values: Values) -> None:
 
 def write(path: str | os.PathLike[str], fill: Callable[[Any], None], where: str = "save_weights") -> None:
     """Writes an HDF5 file: `fill(root)` into a temporary file beside, which is then moved into place."""
-    name = os.path.abspath(os.fspath(path))
-    os.makedirs(os.path.dirname(name), exist_ok=True)
     module = h5py_module(where)
-    handle, temporary = tempfile.mkstemp(prefix=".", suffix=".part", dir=os.path.dirname(name))
-    os.close(handle)
-    try:
-        with module.File(temporary, "w") as file:
-            fill(file)
-        _like_a_new_file(temporary)
-        os.replace(temporary, name)
-    finally:
-        with suppress(FileNotFoundError):
-            os.remove(temporary)
-
-
-def _like_a_new_file(path: str) -> None:
-    """Temporary files are private; the result gets the rights that any new file gets."""
-    mask = os.umask(0)
-    os.umask(mask)
-    os.chmod(path, 0o666 & ~mask)
+    with replacing(path) as temporary, module.File(temporary, "w") as file:
+        fill(file)

@@ -43,10 +43,9 @@ def load_weights(model: Any, filepath: Any, skip_mismatch: bool = False, **kwarg
         if by_name and not legacy:
             raise ValueError(message("load_weights", f"by_name is for the legacy layout, {name!r} has the newer one"))
         if legacy:
-            values = read_group(root, model, bool(by_name), skip_mismatch)
+            h5.assign_all(read_group(root, model, bool(by_name), skip_mismatch))
         else:
-            values = read_tree(root, model, skip_mismatch)
-    h5.assign_all(values)
+            read_tree(root, model, skip_mismatch)
 
 
 @export("keras.saving.save_weights")

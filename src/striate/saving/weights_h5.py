@@ -1,63 +1,102 @@
 """Keras 3's `.weights.h5`: a tree of groups that follows the objects, each with its variables in `vars/0`, `vars/1`.
 
-The path of a layer is made of attribute names, and in lists (such as `layers` of a model) of class names in snake case,
-numbered: `layers/conv2d/vars/0`, `layers/conv2d_1/vars/0`. A shared layer is kept once, where it is met first.
+See `saveables` for the paths. What overrides `save_own_variables` or `load_own_variables` (an optimizer, for one) says
+itself what its group holds.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
-from striate.core import registry
 from striate.core.errors import message
+from striate.layers.layer import Layer
 from striate.saving import h5
 from striate.saving.legacy_h5 import fits
-from striate.trace.naming import to_snake_case
+from striate.saving.saveables import owners, variables_of
+from striate.saving.stores import Reader, Writer
 
 WHERE = "load_weights"
 
 
-def read_tree(root: Any, model: Any, skip_mismatch: bool = False) -> h5.Values:
-    """The model's variables with the values that an open file has for them.
+def read_tree(root: Any, model: Any, skip_mismatch: bool = False, skip: Iterable[Any] = (), where: str = WHERE) -> None:
+    """Gives the model's variables the values that an open file has for them; on an error it is unchanged.
+
+    Args:
+        root: the file.
+        model: a built model.
+        skip_mismatch: what does not fit keeps its values, with a warning, and is no error.
+        skip: objects to leave as they are.
 
     Raises:
-        ValueError: a layer's group is missing, or numbers or shapes of weights differ (with `skip_mismatch` a warning,
-            and the weight keeps its value); the file holds links or no plain numbers.
+        ValueError: a layer's group is missing, or numbers or shapes of weights differ; the file holds links or no
+            plain numbers; an object's own `load_own_variables` failed.
     """
+    found = list(owners(model, skip))
     pairs: list[tuple[Any, Any]] = []
-    for path, owner in owners(model):
-        pairs += _match(root, path, owner, skip_mismatch)
-    return h5.read_all(pairs, WHERE)
+    for path, owner in found:
+        if _plain(owner) and not _lacks_container(root, path):
+            pairs += _match(root, path, owner, skip_mismatch, where)
+    values = h5.read_all(pairs, where)
+    with h5.unchanged_on_error(variables_of(found)):
+        h5.assign_all(values)
+        for path, owner in found:
+            if not _plain(owner) and hasattr(owner, "load_own_variables"):
+                _load_own(root, path, owner, skip_mismatch, where)
 
 
-def _match(root: Any, path: str, owner: Any, skip_mismatch: bool) -> list[tuple[Any, Any]]:
-    weights = own_weights(owner)
-    group = _vars(root, path)
+def _plain(owner: Any) -> bool:
+    """Whether the file holds the owner's weights just as they come."""
+    return isinstance(owner, Layer) and type(owner).load_own_variables is Layer.load_own_variables
+
+
+def _load_own(root: Any, path: str, owner: Any, skip_mismatch: bool, where: str) -> None:
+    try:
+        owner.load_own_variables(Reader(_vars(root, path, where), where))
+    except Exception as error:
+        kind, name = type(owner).__name__, getattr(owner, "name", path)
+        problem = f"{kind} {name!r} could not be loaded from {h5.file_name(root)}: {error}"
+        if not skip_mismatch:
+            raise ValueError(message(where, problem)) from error
+        h5.warn(message(where, problem) + " Skipped.")
+
+
+def _match(root: Any, path: str, owner: Any, skip_mismatch: bool, where: str) -> list[tuple[Any, Any]]:
+    weights = owner._own_weights()
+    group = _vars(root, path, where)
     saved = len(group) if group is not None else 0
     if saved != len(weights):
-        _count_mismatch(root, path, owner, weights, saved, skip_mismatch)
+        _count_mismatch(root, path, owner, weights, saved, skip_mismatch, where)
         return []
-    found = [(v, h5.get_dataset(group, str(i), WHERE)) for i, v in enumerate(weights)]
+    found = [(v, h5.get_dataset(group, str(i), where)) for i, v in enumerate(weights)]
     return [pair for pair in found if fits(*pair, f"layer {owner.name!r}", skip_mismatch)]
 
 
-def _vars(root: Any, path: str) -> Any:
-    """The group of a layer's own variables, or None. A file of a single layer's kind may lack empty groups."""
+def _vars(root: Any, path: str, where: str) -> Any:
+    """The group of an object's own variables, or None. A file of a single layer's kind may lack empty groups."""
     full = f"{path}/vars" if path else "vars"
+    if "_layer_checkpoint_dependencies" in root and "layers" not in root:
+        full = full.replace("layers", "_layer_checkpoint_dependencies")  # as Keras 2.13 called them
     group = root
     for name in full.split("/"):
         if name not in group:
             return None
-        group = h5.get_group(group, name, WHERE)
+        group = h5.get_group(group, name, where)
     return group
 
 
-def _count_mismatch(root: Any, path: str, owner: Any, weights: list[Any], saved: int, skip: bool) -> None:
+def _lacks_container(root: Any, path: str) -> bool:
+    """Whether `path` leads through a list in a list that the file does not have, as older versions wrote files."""
+    parts = path.split("/")
+    ends = [i for i, part in enumerate(parts) if i and part.split("_")[0] == "container"]
+    lacking = any("/".join(parts[: i + 1]) not in root for i in ends)
+    if lacking:
+        h5.warn(f"{h5.file_name(root)} has nothing for {path!r}: written by an older version. It keeps its values.")
+    return lacking
+
+
+def _count_mismatch(root: Any, path: str, owner: Any, weights: list[Any], saved: int, skip: bool, where: str) -> None:
     expected = [f"{v.path} {tuple(v.shape)}" for v in weights]
     problem = (
         f"layer {owner.name!r} has {len(weights)} weights {expected}, "
@@ -65,83 +104,25 @@ def _count_mismatch(root: Any, path: str, owner: Any, weights: list[Any], saved:
     )
     built = getattr(owner, "built", True)
     fix = "Is this the file of another model?" if built else "Build the model first: call it once, or give it an Input"
+    if not built and not weights:
+        problem = f"layer {owner.name!r} was never built and thus has no weights, {problem.partition(', ')[2]}"
+        fix = "Build it in the `build()` of the layer that holds it, or give it `build_from_config(config)`"
     if not skip:
-        raise ValueError(message(WHERE, problem, fix))
-    h5.warn(message(WHERE, problem) + " Skipped.")
-
-
-# ----------------------------------------------------------------------------------------------------- walking a model
-
-
-def owners(model: Any) -> Iterator[tuple[str, Any]]:
-    """The model and all below it that holds variables, each once, with its path in the file."""
-    yield from _walk(model, "", set())
-
-
-def _walk(owner: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    if id(owner) in seen:
-        return
-    seen.add(id(owner))
-    yield path, owner
-    for name, value in _attributes(owner):
-        below = f"{path}/{name}" if path else name
-        if _holds_variables(value):
-            yield from _walk(value, below, seen)
-        elif isinstance(value, list | tuple | dict):
-            yield from _walk_container(value, below, seen)
-
-
-def _walk_container(container: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    used: dict[str, int] = {}
-    for value in list(container.values()) if isinstance(container, dict) else container:
-        if _holds_variables(value):
-            yield from _walk(value, f"{path}/{_numbered(to_snake_case(type(value).__name__), used)}", seen)
-        elif isinstance(value, list | tuple | dict):
-            yield from _walk_container(value, f"{path}/{_numbered('container', used)}", seen)
-
-
-def _numbered(name: str, used: dict[str, int]) -> str:
-    used[name] = used.get(name, -1) + 1
-    return f"{name}_{used[name]}" if used[name] else name
-
-
-def _holds_variables(value: Any) -> bool:
-    return hasattr(value, "_own_variables") and hasattr(value, "weights")
-
-
-def _attributes(owner: Any) -> list[tuple[str, Any]]:
-    """The attributes that are walked, by name, private ones last; a model of a graph shows its layers first."""
-    model = isinstance(owner, registry.exports().get("keras.Model", ()))
-    graph = any(base.__name__ in ("Functional", "Sequential") for base in type(owner).__mro__)
-    names = {name for name in vars(owner) if name not in _internal()} | ({"layers"} if model else set())
-    order = sorted(names, key=lambda name: (graph and name != "layers", name.startswith("_"), name))
-    return [(name, getattr(owner, name)) for name in order]
-
-
-@cache
-def _internal() -> frozenset[str]:
-    """The attributes that every layer and model has for its own book-keeping."""
-    made = [registry.exports()[name]() for name in ("keras.Layer", "keras.Model", "keras.Sequential")]
-    return frozenset({"_functional", *(name for owner in made for name in vars(owner))} - {"layers"})
-
-
-def own_weights(owner: Any) -> list[Any]:
-    """The variables that belong to this object itself, those made as trainable first; no random seeds."""
-    own = {id(v) for v in owner._own_variables()}
-    return [v for v in owner.weights if id(v) in own]
+        raise ValueError(message(where, problem, fix))
+    h5.warn(message(where, problem) + " Skipped.")
 
 
 # ------------------------------------------------------------------------------------------------------------- writing
 
 
-def save_weights_to_tree(path: str | os.PathLike[str], model: Any) -> None:
+def save_weights_to_tree(path: str | os.PathLike[str], model: Any, skip: Iterable[Any] = ()) -> None:
     """Write a `.weights.h5` file, beside the target and then moved into place."""
-    h5.write(path, lambda root: _fill(root, model))
+    h5.write(path, lambda root: write_tree(root, model, skip))
 
 
-def _fill(root: Any, model: Any) -> None:
-    for path, owner in owners(model):
-        group = root.create_group(f"{path}/vars" if path else "vars")
-        group.attrs["name"] = owner.name
-        for i, variable in enumerate(own_weights(owner)):
-            group.create_dataset(str(i), data=np.asarray(variable.numpy()))
+def write_tree(root: Any, model: Any, skip: Iterable[Any] = ()) -> None:
+    """As `save_weights_to_tree`, into a file that is open."""
+    for path, owner in owners(model, skip):
+        if hasattr(owner, "save_own_variables"):
+            name = getattr(owner, "name", None)
+            owner.save_own_variables(Writer(root, path, name if isinstance(name, str) else None))
