@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from striate.core.registry import export
 from striate.ops.base import as_float, cast_to, convert, dtype_name, symbolic
 from striate.ops.image_functions import as_image, kept
 from striate.ops.indexing import where
-from striate.ops.numpy_shape import expand_dims, squeeze, stack
+from striate.ops.numpy_shape import expand_dims, squeeze, transpose
 from striate.primitives import elementwise, gather, structural
 
 
@@ -68,10 +69,7 @@ def map_coordinates(
             "Received inputs "
             f"with shape: {tuple(x.shape)} and coordinates of shape {tuple(places.shape)}"
         )
-    if fill_mode not in _OUTSIDE:
-        raise ValueError(
-            f"Invalid value for argument `fill_mode`. Expected one of {set(_OUTSIDE)}. Received: fill_mode={fill_mode}"
-        )
+    _check_fill_mode(fill_mode)
     if order not in (0, 1):
         raise ValueError(f"Invalid value for argument `order`. Expected one of [0, 1]. Received: order={order}")
     rows = [squeeze(structural.slice_axis(places, 0, i, i + 1), 0) for i in range(x.ndim)]
@@ -84,6 +82,13 @@ def map_coordinates(
             part = part if weight is None else elementwise.mul(part, cast_to(weight, dtype_name(part)))
         made = part if made is None else elementwise.add(made, part)
     return made if dtypes.is_floating(dtype_name(x)) else cast_to(elementwise.rint(made), dtype_name(x))
+
+
+def _check_fill_mode(fill_mode: Any) -> None:
+    if fill_mode not in _OUTSIDE:
+        raise ValueError(
+            f"Invalid value for argument `fill_mode`. Expected one of {set(_OUTSIDE)}. Received: fill_mode={fill_mode}"
+        )
 
 
 def _corners(row: Any, order: int) -> list[tuple[Any, Any]]:
@@ -100,7 +105,7 @@ def _corners(row: Any, order: int) -> list[tuple[Any, Any]]:
 def _sampled(x: Any, indices: list[Any], fill_mode: str, fill_value: float) -> Any:
     inside, flat = None, None
     for index, n in zip(indices, x.shape, strict=True):
-        fits = elementwise.logical_and(elementwise.greater_equal(index, 0), elementwise.less(index, n))
+        fits = _within(index, n)
         inside = fits if inside is None else elementwise.logical_and(inside, fits)
         cell = _OUTSIDE[fill_mode](index, n)
         flat = cell if flat is None else elementwise.add(elementwise.mul(flat, n), cell)
@@ -129,6 +134,7 @@ def affine_transform(
         ValueError: another rank, interpolation or fill mode.
     """
     x, axis, _ = as_image(images, data_format)
+    _check_fill_mode(fill_mode)
     if interpolation not in ("nearest", "bilinear"):
         raise ValueError(f"Invalid value for argument `interpolation`. Received: interpolation={interpolation}")
     rows = as_float(transform)
@@ -140,27 +146,53 @@ def affine_transform(
         )
     single = x.ndim == 3
     batch = expand_dims(x, 0) if single else x
+    last = axis == x.ndim - 3
+    made = _affine(batch if last else transpose(batch, (0, 2, 3, 1)), rows, interpolation, fill_mode, fill_value)
+    made = made if last else transpose(made, (0, 3, 1, 2))
+    return squeeze(made, 0) if single else made
+
+
+def _affine(x: Any, rows: Any, interpolation: str, fill_mode: str, fill_value: float) -> Any:
+    """`affine_transform` of `(batch, height, width, channels)`: whole pixels are fetched, for all images at once."""
+    n, height, width, channels = x.shape
     rows = expand_dims(rows, 0) if rows.ndim == 1 else rows
-    rows = structural.broadcast_to(rows, shape=(batch.shape[0], 8)) if rows.shape[0] == 1 else rows
-    tall = axis + (1 if single else 0)
-    grids = np.indices(batch.shape[1:]).astype(dtype_name(rows))
-    order = {"nearest": 0, "bilinear": 1}[interpolation]
-    made = [
-        map_coordinates(squeeze(kept(batch, 0, i, 1), 0), _moved(squeeze(kept(rows, 0, i, 1), 0), grids, tall -
-        1), order,
-                        fill_mode, fill_value)
-        for i in range(batch.shape[0])
-    ]  # fmt: skip
-    return made[0] if single else stack(made)
+    wide, order = as_float(x), 0 if interpolation == "nearest" else 1
+    pixels = structural.reshape(wide, shape=(n * height * width, channels))
+    down, across = (_corners(place, order) for place in _moved(rows, height, width))
+    first = np.arange(n, dtype="int32").reshape(n, 1, 1) * (height * width)
+    made = None
+    for (i, p), (j, q) in itertools.product(down, across):
+        part = _pixels(pixels, i, j, (height, width), first, fill_mode, fill_value)
+        if order:
+            weight = cast_to(expand_dims(elementwise.mul(p, q), -1), dtype_name(part))
+            part = elementwise.mul(part, structural.broadcast_to(weight, shape=tuple(part.shape)))
+        made = part if made is None else elementwise.add(made, part)
+    return made if dtypes.is_floating(dtype_name(x)) else cast_to(elementwise.rint(made), dtype_name(x))
 
 
-def _moved(row: Any, grids: np.ndarray, tall: int) -> Any:
-    """The coordinates that the cells of an image show; `tall` is the axis of the height, the width follows."""
-    a = [squeeze(kept(row, 0, i, 1), 0) for i in range(6)]
-    y, x = grids[tall], grids[tall + 1]
+def _pixels(x: Any, i: Any, j: Any, size: tuple[int, int], first: Any, fill_mode: str, fill_value: float) -> Any:
+    """The pixels in rows `i`, columns `j` of images that start at `first` in the list `x` of all pixels."""
+    height, width = size
+    cell = elementwise.add(elementwise.mul(_OUTSIDE[fill_mode](i, height), width), _OUTSIDE[fill_mode](j, width))
+    found = gather.take(x, elementwise.add(cell, first), axis=0)
+    if fill_mode != "constant":
+        return found
+    inside = elementwise.logical_and(_within(i, height), _within(j, width))
+    return where(expand_dims(inside, -1), found, cast_to(fill_value, dtype_name(x)))
+
+
+def _within(index: Any, n: int) -> Any:
+    return elementwise.logical_and(elementwise.greater_equal(index, 0), elementwise.less(index, n))
+
+
+def _moved(rows: Any, height: int, width: int) -> tuple[Any, Any]:
+    """The heights and widths, each `(batch, height, width)`, that the cells of the results show."""
+    name = dtype_name(rows)
+    y = np.arange(height, dtype=name).reshape(1, height, 1)
+    x = np.arange(width, dtype=name).reshape(1, 1, width)
+    a = [expand_dims(kept(rows, 1, i, 1), -1) for i in range(6)]
 
     def mapped(p: Any, q: Any, r: Any) -> Any:
         return elementwise.add(elementwise.add(elementwise.mul(x, p), elementwise.mul(y, q)), r)
 
-    coordinates = {tall: mapped(a[3], a[4], a[5]), tall + 1: mapped(a[0], a[1], a[2])}
-    return stack([coordinates.get(i, grids[i]) for i in range(3)])
+    return mapped(*a[3:]), mapped(*a[:3])

@@ -1,0 +1,45 @@
+"""Layers that prepare data: image augmentation, cropping, normalization, categories."""
+
+from striate.layers.preprocessing.base import BaseImagePreprocessingLayer
+from striate.layers.preprocessing.colour import (
+    RandomBrightness,
+    RandomColorJitter,
+    RandomContrast,
+    RandomGrayscale,
+    RandomHue,
+    RandomInvert,
+    RandomSaturation,
+    Solarization,
+)
+from striate.layers.preprocessing.cropping import CenterCrop, RandomCrop
+from striate.layers.preprocessing.effects import RandomErasing, RandomSharpness
+from striate.layers.preprocessing.geometric import (
+    RandomFlip,
+    RandomRotation,
+    RandomShear,
+    RandomTranslation,
+    RandomZoom,
+)
+from striate.layers.preprocessing.normalization import Normalization
+
+__all__ = [
+    "BaseImagePreprocessingLayer",
+    "CenterCrop",
+    "Normalization",
+    "RandomBrightness",
+    "RandomColorJitter",
+    "RandomContrast",
+    "RandomCrop",
+    "RandomErasing",
+    "RandomFlip",
+    "RandomGrayscale",
+    "RandomHue",
+    "RandomInvert",
+    "RandomRotation",
+    "RandomSaturation",
+    "RandomSharpness",
+    "RandomShear",
+    "RandomTranslation",
+    "RandomZoom",
+    "Solarization",
+]
