@@ -21,11 +21,11 @@ def smoothed_binary(labels: Any, smoothing: Any) -> Any:
     return ops.add(ops.multiply(labels, 1.0 - smoothing), 0.5 * smoothing)
 
 
-def smoothed_classes(labels: Any, smoothing: Any, axis: int) -> Any:
-    """One-hot labels, moved by `smoothing` towards the uniform distribution along `axis`."""
+def smoothed_classes(labels: Any, smoothing: Any) -> Any:
+    """One-hot labels, moved by `smoothing` towards 1 / classes; like Keras, the classes of the last axis."""
     if isinstance(smoothing, int | float) and not smoothing:
         return labels
-    return ops.add(ops.multiply(labels, 1.0 - smoothing), smoothing / labels.shape[axis])
+    return ops.add(ops.multiply(labels, 1.0 - smoothing), smoothing / labels.shape[-1])
 
 
 def warn_of_one_class(y_pred: Any, where: str) -> None:
@@ -74,7 +74,7 @@ def categorical_crossentropy(
         y_pred: probabilities p of the same shape, which are divided by their sum and kept away from 0 and 1 by
             `epsilon()`; or logits.
         from_logits: whether p = softmax(y_pred). Defaults to False.
-        label_smoothing: s in [0, 1] makes labels t (1 - s) + s / classes. Defaults to 0.0.
+        label_smoothing: s in [0, 1] makes labels t (1 - s) + s / n, n the size of the last axis. Defaults to 0.0.
         axis: the axis of the classes. Defaults to -1.
 
     Raises:
@@ -86,7 +86,7 @@ def categorical_crossentropy(
     y_true = ops.cast(y_true, ops.dtype(y_pred))
     need_same_shape(y_true, y_pred, where, SPARSE_HINT)
     warn_of_one_class(y_pred, where)
-    labels = smoothed_classes(y_true, label_smoothing, axis)
+    labels = smoothed_classes(y_true, label_smoothing)
     return ops.categorical_crossentropy(labels, y_pred, from_logits=from_logits, axis=axis)
 
 

@@ -30,13 +30,15 @@ def dice(y_true: Any, y_pred: Any, axis: Any = None) -> Any:
 
 @export("keras.losses.tversky")
 def tversky(y_true: Any, y_pred: Any, alpha: float = 0.5, beta: float = 0.5, axis: Any = None) -> Any:
-    """1 - I / (I + alpha FP + beta FN + epsilon), I = sum(t p), FP = sum((1 - t) p), FN = sum(t (1 - p)) (Salehi et
+    """1 - I / (I + alpha FN + beta FP + epsilon), I = sum(t p), FN = sum(t (1 - p)), FP = sum((1 - t) p) (Salehi et
     al., 2017, arXiv:1706.05721).
+
+    That is Keras's order: the paper has alpha at the false positives and beta at the false negatives.
 
     Args:
         y_true, y_pred: tensors of one shape.
-        alpha: the weight of false positives. Defaults to 0.5.
-        beta: the weight of false negatives. Defaults to 0.5.
+        alpha: the weight of false negatives. Defaults to 0.5.
+        beta: the weight of false positives. Defaults to 0.5.
         axis: the axes of the sums. Defaults to None: all of them, so that a batch has one loss.
 
     Raises:
@@ -48,7 +50,7 @@ def tversky(y_true: Any, y_pred: Any, alpha: float = 0.5, beta: float = 0.5, axi
     both = ops.sum(ops.multiply(t, p), axis=axis)
     false_positives = ops.subtract(ops.sum(p, axis=axis), both)
     false_negatives = ops.subtract(ops.sum(t, axis=axis), both)
-    wrong = ops.add(ops.multiply(false_positives, alpha), ops.multiply(false_negatives, beta))
+    wrong = ops.add(ops.multiply(false_negatives, alpha), ops.multiply(false_positives, beta))
     return ops.subtract(1.0, ops.divide(both, ops.add(ops.add(both, wrong), epsilon())))
 
 

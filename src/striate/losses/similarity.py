@@ -44,9 +44,9 @@ def circle(
     """log(1 + sum exp(gamma a_n (s_n - m)) sum exp(-gamma a_p (s_p - 1 + m))) per example (Sun et al., 2020,
     arXiv:2002.10857).
 
-    s_p and s_n are the similarities (products, at most 1) with examples of the same and of other classes, the weights
-    a_p = max(1 + m - s_p, 0) and a_n = max(s_n + m, 0) count as constants for gradients. An example without pairs of
-    both kinds has the loss 0.
+    s_p and s_n are the similarities (products, at most 1) with examples of the same and of other classes, their weights
+    are a_p = max(1 + m - s_p, 0) and a_n = max(s_n + m, 0). As in Keras gradients flow through the weights, too (the
+    paper holds them fixed). An example without pairs of both kinds has the loss 0.
 
     Args:
         y_true: class numbers, `(batch,)` or `(batch, 1)`.
@@ -67,9 +67,8 @@ def circle(
     if tuple(apart.shape) != tuple(positive.shape):
         problem = f"labels give {tuple(positive.shape)} pairs, embeddings {tuple(apart.shape)}"
         raise TypeError(message("circle", problem, "Give one class number per embedding"))
-    fixed = ops.stop_gradient(apart)
-    pull = ops.multiply(ops.maximum(ops.add(fixed, margin), 0.0), ops.multiply(ops.subtract(apart, margin), gamma))
-    push = ops.maximum(ops.subtract(1.0 + margin, fixed), 0.0)
+    pull = ops.multiply(ops.maximum(ops.add(apart, margin), 0.0), ops.multiply(ops.subtract(apart, margin), gamma))
+    push = ops.maximum(ops.subtract(1.0 + margin, apart), 0.0)
     push = ops.multiply(push, ops.multiply(ops.subtract(1.0 - margin, apart), gamma))
     return ops.softplus(ops.add(_gathered(pull, positive), _gathered(push, negative)))
 

@@ -207,12 +207,12 @@ def sparse_categorical_crossentropy(target: Any, output: Any, from_logits: bool 
     classes, p = cast_to(target, "int32"), as_float(output)
     if classes.ndim == p.ndim and classes.shape[-1] == 1:
         classes = squeeze(classes, -1)
-    if p.ndim < 1 or tuple(classes.shape) != tuple(p.shape[:-1]):
+    place = axes_of(axis, p.ndim)[0] if p.ndim else 0
+    if p.ndim < 1 or tuple(classes.shape) != (*p.shape[:place], *p.shape[place + 1 :]):
         raise ValueError(
-            "Arguments `target` and `output` must have the same shape up until the last dimension: "
-            f"target.shape={tuple(classes.shape)}, output.shape={tuple(p.shape)}"
+            "Arguments `target` and `output` must have the same shape up until the last dimension (or without `axis`): "
+            f"target.shape={tuple(classes.shape)}, output.shape={tuple(p.shape)}, axis={axis}"
         )
-    (place,) = axes_of(axis, p.ndim)
     hot = one_hot(classes, p.shape[place], axis=place, dtype=dtype_name(p))
     total = elementwise.mul(hot, _log_probabilities(p, from_logits, place))
     return elementwise.neg(structural.reduce_sum(total, axes=(place,), keepdims=False))
