@@ -15,8 +15,8 @@ class Constraint:
     """Base of constraints: a callable from weights to weights, with a config."""
 
     def __call__(self, w: Any) -> Any:
-        """The weights nearest to `w` that are allowed; subclasses override it."""
-        raise NotImplementedError(f"{type(self).__name__} has no `__call__` method. Write one.")
+        """The weights nearest to `w` that are allowed: here `w` itself; subclasses override it."""
+        return w
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make the same constraint again."""
@@ -101,7 +101,7 @@ class MinMaxNorm(Constraint):
         return {"min_value": self.min_value, "max_value": self.max_value, "rate": self.rate, "axis": self.axis}
 
 
-_TABLE = names_of(MaxNorm, NonNeg, UnitNorm, MinMaxNorm)
+_TABLE = names_of(Constraint, MaxNorm, NonNeg, UnitNorm, MinMaxNorm)
 
 
 @export("keras.constraints.serialize")

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from striate import initializers, ops
-from striate.core.errors import message
 from striate.core.registry import export
 from striate.optimizers.optimizer import Optimizer, shared
 from striate.trace import Variable
@@ -68,8 +67,7 @@ class Ftrl(Optimizer):
             value, negative = getattr(self, name), name == "learning_rate_power"
             if value > 0 if negative else value < 0:
                 wanted = "negative or zero" if negative else "positive or zero"
-                problem = f"`{name}` needs to be {wanted}. Received: {name}={value}"
-                raise ValueError(message(type(self).__name__, problem, f"Pass {-value}"))
+                raise ValueError(f"`{name}` needs to be {wanted}. Received: {name}={value}.")
 
     def build(self, var_list: Sequence[Variable]) -> None:
         if self.built:

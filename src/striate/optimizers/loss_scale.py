@@ -123,9 +123,10 @@ def _check_arguments(kwargs: dict[str, Any]) -> None:
     if not kwargs.pop("dynamic", True):
         problem = "LossScaleOptimizer no longer supports `dynamic=False`"
         raise ValueError(message("", problem, "Instead, set `loss_scale_factor` directly on the `inner_optimizer`"))
+    unknown = [f"`{name}`" for name in kwargs if name not in _DEFAULTS]
+    if unknown:
+        raise ValueError(f"LossScaleOptimizer does not support arguments: {', '.join(unknown)}.")
     for name, value in kwargs.items():
-        if name not in _DEFAULTS:
-            raise ValueError(f"LossScaleOptimizer does not support arguments: `{name}`.")
         if value != _DEFAULTS[name]:
             fix = f"Instead, set `{name}` on the `inner_optimizer`"
             raise ValueError(message("", f"LossScaleOptimizer does not support `{name}`", fix))

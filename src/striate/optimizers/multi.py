@@ -93,7 +93,8 @@ def _check(optimizer: Any, what: str) -> None:
         raise ValueError(message("", f"{what} must be a Keras Optimizer instance. Received: {optimizer!r}"))
     for kind in (LossScaleOptimizer, MultiOptimizer):
         if isinstance(optimizer, kind):
-            raise ValueError(message("", f"{what} cannot be {kind.__name__} inside a MultiOptimizer"))
+            problem = f"{what} cannot be {kind.__name__}. {kind.__name__} cannot be used inside an MultiOptimizer"
+            raise ValueError(message("", problem, "Wrap the MultiOptimizer, or pass it `loss_scale_factor`"))
 
 
 @export("keras.optimizers.MultiOptimizer")
@@ -116,7 +117,7 @@ class MultiOptimizer(Optimizer):
         self._make_room()
         super().__init__(learning_rate=0.0, loss_scale_factor=loss_scale_factor, name=name)
         self._optimizer_map = optimizer_map
-        self._numbers: dict[int, int] = {}
+        self._var_to_optimizer_idx: dict[int, int] = {}
         known = list(optimizer_map.values()) if isinstance(optimizer_map, OptimizerMap) else []
         default = getattr(optimizer_map, "default_optimizer", None)
         for optimizer in known if default is None else [*known, default]:
@@ -139,20 +140,20 @@ class MultiOptimizer(Optimizer):
         for variable in var_list:
             optimizer = self._optimizer_map(variable)
             _check(optimizer, f"Optimizer for variable '{variable.path}'")
-            self._numbers[id(variable)] = self._number_of(optimizer)
+            self._var_to_optimizer_idx[id(variable)] = self._number_of(optimizer)
         for optimizer, variables in self._split(var_list, var_list):
             optimizer.build(variables)
         super().build(var_list)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._numbers = dict(zip(self._indices, state["_numbers"].values(), strict=True))
+        self._var_to_optimizer_idx = dict(zip(self._indices, state["_var_to_optimizer_idx"].values(), strict=True))
 
     def _split(self, variables: Sequence[Variable], values: Sequence[Any]) -> list[tuple[Optimizer, list[Any]]]:
         """Each inner optimizer with those of `values` that belong to its variables; those without any left out."""
         parts: list[list[Any]] = [[] for _ in self._inner_optimizers]
         for variable, value in zip(variables, values, strict=True):
-            parts[self._numbers[id(variable)]].append(value)
+            parts[self._var_to_optimizer_idx[id(variable)]].append(value)
         return [(o, part) for o, part in zip(self._inner_optimizers, parts, strict=True) if part]
 
     @property

@@ -108,10 +108,13 @@ class Muon(Optimizer):
     def _muon_step(self, gradient: Any, variable: Variable, learning_rate: Any, momentum: Variable) -> None:
         m = momentum.assign(ops.add(ops.multiply(momentum, self.momentum), gradient))
         along = ops.add(ops.multiply(m, self.momentum), gradient) if self.nesterov else m
-        scale = 1.0 if self.rms_rate is None else math.sqrt(max(variable.shape)) * self.rms_rate
-        rate = ops.multiply(ops.cast(learning_rate, variable.dtype), scale)
         step = self.zeropower_via_newtonschulz5(along, self.ns_steps)
-        variable.assign(ops.subtract(variable, ops.multiply(step, rate)))
+        step = ops.multiply(step, ops.cast(learning_rate, variable.dtype))
+        variable.assign(ops.subtract(variable, self.lr_adjust(step)))
+
+    def lr_adjust(self, x: Any) -> Any:
+        """`x`, a step, times sqrt(its longer side) times `rms_rate`."""
+        return x if self.rms_rate is None else ops.multiply(x, math.sqrt(max(x.shape[:2])) * self.rms_rate)
 
     def _adam_step(
         self, gradient: Any, variable: Variable, learning_rate: Any, momentum: Variable, velocity: Variable

@@ -48,8 +48,8 @@ class Lion(Optimizer):
         super().__init__(**shared(locals()))
         if not 0 < beta_1 <= 1:
             problem = (
-                "Argument `beta_1` must be in the (0, 1] range. Otherwise, the optimizer degenerates to SignSGD. "
-                f"Received: beta_1={beta_1}"
+                "Argument `beta_1` must be in the [0, 1] range. Otherwise, the optimizer degenerates to SignSGD. "
+                f"Received: beta_1={beta_1}. 0 itself is excluded"
             )
             raise ValueError(message(type(self).__name__, problem, "0.9 is usual"))
         self.beta_1, self.beta_2 = beta_1, beta_2

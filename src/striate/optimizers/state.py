@@ -68,6 +68,9 @@ class OptimizerState:
         self.__dict__["_trainable_variables"] = list(variables)
         self.__dict__["_indices"] = {id(v): i for i, v in enumerate(variables)}
 
+    def _var_key(self, variable: Variable) -> int:
+        return id(variable)
+
     def _get_variable_index(self, variable: Variable) -> int:
         return self._indices[id(variable)]
 

@@ -128,7 +128,7 @@ class OrthogonalRegularizer(Regularizer):
         return {"factor": self.factor, "mode": self.mode}
 
 
-_TABLE = names_of(L1, L2, L1L2, OrthogonalRegularizer)
+_TABLE = names_of(Regularizer, L1, L2, L1L2, OrthogonalRegularizer, l1l2=L1L2)
 
 
 @export("keras.regularizers.serialize")
