@@ -10,6 +10,7 @@ from striate.losses.crossentropy import (
     categorical_generalized_cross_entropy,
     sparse_categorical_crossentropy,
 )
+from striate.losses.ctc import CTC, ctc
 from striate.losses.divergence import KLDivergence, Poisson, kl_divergence, poisson
 from striate.losses.focal import (
     BinaryFocalCrossentropy,
@@ -49,6 +50,7 @@ logcosh = log_cosh
 
 __all__ = [
     "BCE",
+    "CTC",
     "KLD",
     "MAE",
     "MAPE",
@@ -86,6 +88,7 @@ __all__ = [
     "categorical_hinge",
     "circle",
     "cosine_similarity",
+    "ctc",
     "deserialize",
     "dice",
     "get",

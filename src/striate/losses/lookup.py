@@ -10,11 +10,11 @@ from typing import Any
 from striate.core.errors import message
 from striate.core.objects import deserialize_object, serialize_object
 from striate.core.registry import export, get_registered_object, module_objects
-from striate.losses import crossentropy, divergence, focal, hinge, regression, segmentation, similarity
+from striate.losses import crossentropy, ctc, divergence, focal, hinge, regression, segmentation, similarity
 from striate.losses.loss import NAMES
 
 # Importing those modules has published their losses.
-MODULES = (crossentropy, divergence, focal, hinge, regression, segmentation, similarity)
+MODULES = (crossentropy, ctc, divergence, focal, hinge, regression, segmentation, similarity)
 NAMES.update(module_objects("keras.losses"))
 
 

@@ -29,6 +29,7 @@ from striate.ops.core import (
     stop_gradient,
     unstack,
 )
+from striate.ops.ctc import ctc_loss
 from striate.ops.indexing import (
     argpartition,
     argsort,
