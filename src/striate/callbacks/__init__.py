@@ -13,6 +13,7 @@ from striate.callbacks.orbax import OrbaxCheckpoint
 from striate.callbacks.progbar_logger import ProgbarLogger
 from striate.callbacks.simple import LambdaCallback, RemoteMonitor, TerminateOnNaN
 from striate.callbacks.swap_ema_weights import SwapEMAWeights
+from striate.callbacks.tensorboard import TensorBoard
 
 __all__ = [
     "BackupAndRestore",
@@ -30,5 +31,6 @@ __all__ = [
     "ReduceLROnPlateau",
     "RemoteMonitor",
     "SwapEMAWeights",
+    "TensorBoard",
     "TerminateOnNaN",
 ]
