@@ -4,7 +4,9 @@ from striate.core.config import num_threads, set_num_threads
 from striate.core.lazy import exported
 
 _get, _dir = exported(
-    __name__, "keras.config", ("striate.core.config", "striate.core.interactive", "striate.layers.policy")
+    __name__,
+    "keras.config",
+    ("striate.core.config", "striate.core.interactive", "striate.layers.policy", "striate.saving.deserialization"),
 )
 __getattr__ = _get
 __all__ = ["num_threads", "set_num_threads"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import marshal
 from collections.abc import Callable
 from typing import Any
 
@@ -12,8 +10,8 @@ import numpy as np
 from striate import activations, ops, random
 from striate.core import config
 from striate.core.errors import message
-from striate.core.objects import serialize_object
-from striate.core.registry import export, get_registered_object
+from striate.core.registry import export
+from striate.layers.functions import function_config, function_of
 from striate.layers.layer import Layer
 from striate.trace import KerasTensor, infer_spec
 
@@ -143,12 +141,12 @@ class Lambda(Layer):
         return self.mask(inputs, mask) if callable(self.mask) else self.mask
 
     def get_config(self) -> dict[str, Any]:
-        made = super().get_config() | {"function": _function_config(self.function), "arguments": self.arguments}
+        made = super().get_config() | {"function": function_config(self.function), "arguments": self.arguments}
         if self._output_shape is not None:
             shape = self._output_shape
-            made["output_shape"] = _function_config(shape) if callable(shape) else shape
+            made["output_shape"] = function_config(shape) if callable(shape) else shape
         if self.mask is not None:
-            made["mask"] = _function_config(self.mask) if callable(self.mask) else _plain(self.mask)
+            made["mask"] = function_config(self.mask) if callable(self.mask) else _plain(self.mask)
         return made
 
     @classmethod
@@ -160,53 +158,10 @@ class Lambda(Layer):
         Raises:
             ValueError: a function that this program doesn't have; the code in a file is never run.
         """
-        made = {k: _array(_function_of(v, custom_objects)) for k, v in config.items()}
+        made = {k: _array(function_of(v, custom_objects, config.get("name"))) for k, v in config.items()}
         if isinstance(made.get("output_shape"), list):
             made["output_shape"] = tuple(made["output_shape"])
         return cls(**made)
-
-
-class _FunctionConfig(dict[str, Any]):
-    """What a config holds of a function; inside this program the function itself goes with it."""
-
-    function: Any = None
-
-
-def _function_config(fn: Any) -> Any:
-    if getattr(fn, "__name__", "") == "<lambda>":
-        made = _FunctionConfig(class_name="__lambda__", config=_code(fn))
-    else:
-        made = _FunctionConfig(serialize_object(fn) or {})
-    made.function = fn
-    return made
-
-
-def _code(fn: Any) -> dict[str, Any]:
-    """A lambda's bytecode as Keras's files hold it: Keras reads it if told to; striate never does."""
-    cells = tuple(c.cell_contents for c in fn.__closure__) if fn.__closure__ else None
-    code = base64.encodebytes(marshal.dumps(fn.__code__)).decode("ascii")
-    return {"code": code, "defaults": fn.__defaults__, "closure": cells}
-
-
-def _function_of(entry: Any, custom_objects: dict[str, Any] | None) -> Any:
-    """The function that a config's entry stands for; what is no function as it is."""
-    if isinstance(entry, _FunctionConfig):
-        return entry.function
-    kind = entry.get("class_name") if isinstance(entry, dict) else None
-    if kind == "__lambda__":
-        problem = "the function of this Lambda layer is bytecode from a file, which is never run"
-        fix = "Make the layer with a named function that is registered by `keras.saving.register_keras_serializable()`"
-        raise ValueError(message("Lambda", problem, fix))
-    if kind != "function":
-        return entry
-    found = get_registered_object(str(entry["config"]), custom_objects)
-    if found is None:
-        problem, fix = (
-            f"could not locate the function {entry['config']!r}",
-            "Pass it in `custom_objects`, or register it",
-        )
-        raise ValueError(message("Lambda", problem, fix))
-    return found
 
 
 @export("keras.layers.Dropout")

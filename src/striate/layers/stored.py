@@ -8,7 +8,7 @@ from striate.core.errors import message
 
 
 class Stored:
-    """Mixed into `Layer`. Subclasses may override both methods, and add `save_assets(folder)`, `load_assets(folder)`."""
+    """Mixed into `Layer`. Subclasses may override both, and add `save_assets(folder)`, `load_assets(folder)`."""
 
     name: str
     built: bool

@@ -6,8 +6,9 @@ import copy
 from typing import Any
 
 from striate.core import registry, tree
+from striate.saving.operations import call_arguments, entry_of, split
 from striate.saving.serialization import deserialize_keras_object, serialize_keras_object
-from striate.trace import KerasTensor, Node, Operation
+from striate.trace import FunctionOperation, KerasTensor, Node, Operation
 
 
 def config_of(model: Any) -> dict[str, Any]:
@@ -26,11 +27,19 @@ def config_of(model: Any) -> dict[str, Any]:
 
 def _layer_config(operation: Operation, kept: set[int]) -> dict[str, Any]:
     nodes = [n for n in operation._inbound_nodes if id(n) in kept and n.input_tensors]
+    if isinstance(operation, FunctionOperation) and nodes:
+        arguments, args, kwargs = split(operation, nodes[0].args, nodes[0].kwargs)
+        made = entry_of(operation, serialize_keras_object(arguments))
+        return {**made, "name": operation.name, "inbound_nodes": [_call_config(args, kwargs, kept)]}
     made = serialize_keras_object(operation)
     return {**made, "name": operation.name, "inbound_nodes": [_node_config(n, kept) for n in nodes]}
 
 
 def _node_config(node: Node, kept: set[int]) -> dict[str, Any]:
+    return _call_config(node.args, node.kwargs, kept)
+
+
+def _call_config(call_args: Any, call_kwargs: Any, kept: set[int]) -> dict[str, Any]:
     def place(x: Any) -> Any:
         if not isinstance(x, KerasTensor):
             return x
@@ -39,8 +48,8 @@ def _node_config(node: Node, kept: set[int]) -> dict[str, Any]:
             "config": {"shape": x.shape, "dtype": x.dtype, "keras_history": _place(x, kept)},
         }
 
-    args = [serialize_keras_object(tree.map_structure(place, a)) for a in node.args]
-    return {"args": tuple(args), "kwargs": serialize_keras_object(tree.map_structure(place, node.kwargs))}
+    args = [serialize_keras_object(tree.map_structure(place, a)) for a in call_args]
+    return {"args": tuple(args), "kwargs": serialize_keras_object(tree.map_structure(place, call_kwargs))}
 
 
 def _place(tensor: KerasTensor, kept: set[int]) -> list[Any]:
@@ -94,6 +103,7 @@ def _called(name: str, node: Any, layers: dict[str, Any], offset: dict[str, int]
         args, kwargs = _arguments(node, layers, offset)
     except _NotYet:
         return False
+    args, kwargs = call_arguments(layers[name], args, kwargs)
     layers[name](*args, **kwargs)
     return True
 

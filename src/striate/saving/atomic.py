@@ -13,10 +13,10 @@ ABANDONED = 3600.0  # seconds since the last write, after which a part is what a
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
-    """The path of a temporary file in the folder of `path`, which takes its place when the block ends without an error.
+    """The path of a temporary file beside `path`, which takes its place when the block ends without an error.
 
-    The bytes are on the disk before the name changes, so that also a crash of the machine leaves one whole file. Folders
-    that are missing are made.
+    The bytes are on the disk before the name changes, so that also a crash of the machine leaves one whole file.
+    Folders that are missing are made.
 
     Raises:
         OSError: the folder or the file cannot be written.

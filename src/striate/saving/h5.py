@@ -103,7 +103,8 @@ def get_group(group: Any, path: str, where: str) -> Any:
 
 
 def get_dataset(group: Any, path: str, where: str, kinds: str = "fiubV") -> Any:
-    """The dataset of numbers (of NumPy's `kinds` of dtypes) at `path` below `group`; ValueError if it is missing, a link, or not plain numbers."""
+    """The dataset at `path` below `group`; ValueError if it is missing, a link, or not plain numbers (`kinds` of
+    dtypes)."""
     found = _walk(group, path, where)
     if not isinstance(found, h5py_module(where).Dataset):
         raise _wrong(found, where, f"{found.name!r} is a group, expected a dataset")

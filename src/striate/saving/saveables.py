@@ -96,7 +96,7 @@ def _internal() -> frozenset[str]:
     """The attributes that every layer and model has for its own book-keeping."""
     made = [registry.exports()[name]() for name in ("keras.Layer", "keras.Model", "keras.Sequential")]
     known = {"_functional", *(name for owner in made for name in vars(owner))}
-    of_training = getattr(registry.exports()["keras.Model"], "_OF_TRAINING", frozenset())
+    of_training: frozenset[str] = getattr(registry.exports()["keras.Model"], "_OF_TRAINING", frozenset())
     return frozenset((known | of_training) - {"layers", "optimizer", "loss"})
 
 
