@@ -145,3 +145,16 @@ class MeanMetricWrapper(Mean):
             return cls(**config)
         known = {**module_objects("keras.losses"), **module_objects("keras.metrics")}
         return cls(**{**config, "fn": deserialize_object(config["fn"], known, "metric function")})
+
+
+class NamedMean(MeanMetricWrapper):
+    """The mean of a function that a class of its own stands for; what it passes to the function are its attributes
+    and config.
+    """
+
+    def __init__(self, fn: Callable[..., Any], name: str | None, dtype: Any, **kwargs: Any) -> None:
+        super().__init__(fn, name=name, dtype=dtype, **kwargs)
+        self.__dict__.update(kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "dtype": self.dtype, **self._fn_kwargs}
