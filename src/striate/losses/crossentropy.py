@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, ClassVar
 
 from striate import ops
 from striate.core.registry import export
@@ -202,6 +202,8 @@ class CategoricalCrossentropy(NamedLoss):
 @export("keras.losses.SparseCategoricalCrossentropy")
 class SparseCategoricalCrossentropy(NamedLoss):
     """-log p of the true class; see `sparse_categorical_crossentropy`, and `Loss` for `reduction`, `name`, `dtype`."""
+
+    unsaid: ClassVar[dict[str, Any]] = {"axis": -1}
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from striate import ops
 from striate.core import tree
@@ -154,6 +154,10 @@ class LossFunctionWrapper(Loss):
 class NamedLoss(LossFunctionWrapper):
     """A loss whose class says which function it is: its config holds the arguments alone."""
 
+    # Arguments that Keras leaves out of its configs, and so forgets. Here they are there when they say something.
+    unsaid: ClassVar[dict[str, Any]] = {}
+
     def get_config(self) -> dict[str, Any]:
         """The arguments that make the same loss again."""
-        return {**Loss.get_config(self), **self._fn_kwargs}
+        said = {k: v for k, v in self._fn_kwargs.items() if k not in self.unsaid or v != self.unsaid[k]}
+        return {**Loss.get_config(self), **said}

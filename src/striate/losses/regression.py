@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 from striate import ops
 from striate.core.config import epsilon
@@ -147,6 +147,8 @@ class MeanSquaredLogarithmicError(NamedLoss):
 class CosineSimilarity(NamedLoss):
     """The negated cosine along `axis` (default -1); see `cosine_similarity`, and `Loss` for the other arguments."""
 
+    unsaid: ClassVar[dict[str, Any]] = {"axis": -1}
+
     def __init__(
         self,
         axis: int = -1,
@@ -160,6 +162,8 @@ class CosineSimilarity(NamedLoss):
 @export("keras.losses.Huber")
 class Huber(NamedLoss):
     """Squares up to `delta` (default 1.0), lines beyond; see `huber`, and `Loss` for the other arguments."""
+
+    unsaid: ClassVar[dict[str, Any]] = {"delta": 1.0}
 
     def __init__(
         self,

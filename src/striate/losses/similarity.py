@@ -11,6 +11,7 @@ from striate.core.errors import message
 from striate.core.registry import export
 from striate.losses.loss import NamedLoss
 from striate.losses.pairs import as_float
+from striate.trace.masks import set_keras_mask
 
 
 def _column(labels: Any, dtype: str) -> Any:
@@ -46,7 +47,7 @@ def circle(
 
     s_p and s_n are the similarities (products, at most 1) with examples of the same and of other classes, their weights
     are a_p = max(1 + m - s_p, 0) and a_n = max(s_n + m, 0). As in Keras gradients flow through the weights, too (the
-    paper holds them fixed). An example without pairs of both kinds has the loss 0.
+    paper holds them fixed). An example without pairs of both kinds has the loss 0, and means leave it out.
 
     Args:
         y_true: class numbers, `(batch,)` or `(batch, 1)`.
@@ -70,7 +71,9 @@ def circle(
     pull = ops.multiply(ops.maximum(ops.add(apart, margin), 0.0), ops.multiply(ops.subtract(apart, margin), gamma))
     push = ops.maximum(ops.subtract(1.0 + margin, apart), 0.0)
     push = ops.multiply(push, ops.multiply(ops.subtract(1.0 - margin, apart), gamma))
-    return ops.softplus(ops.add(_gathered(pull, positive), _gathered(push, negative)))
+    values = ops.softplus(ops.add(_gathered(pull, positive), _gathered(push, negative)))
+    set_keras_mask(values, ops.logical_and(ops.any(positive, axis=1), ops.any(negative, axis=1)))
+    return values
 
 
 @export("keras.losses.Circle")
