@@ -127,8 +127,9 @@ class Progbar:
 
     def _metrics(self) -> str:
         shown = ((name, float(total) / max(1, count)) for name, (total, count) in self._values.items())
+        size = abs if self.verbose == 1 else float  # so that lines look as Keras's, also where values are negative
         return "".join(
-            f" - {name}: {mean:.4f}" if abs(mean) > 1e-3 else f" - {name}: {mean:.4e}" for name, mean in shown
+            f" - {name}: {mean:.4f}" if size(mean) > 1e-3 else f" - {name}: {mean:.4e}" for name, mean in shown
         )
 
 
