@@ -8,10 +8,11 @@ from typing import Any
 from striate.core.registry import custom_object_scope, export
 from striate.layers import call_spec
 from striate.layers.layer import Layer
-from striate.training.predict import Predictor
 from striate.models.summary import print_summary
+from striate.saving.models import save_model
 from striate.saving.serialization import deserialize_keras_object, serialize_keras_object
 from striate.saving.weights import load_weights, save_weights
+from striate.training.predict import Predictor
 
 
 @export("keras.Model", "keras.models.Model")
@@ -141,13 +142,19 @@ class Model(Layer):
             self._predictor = Predictor(self)
         return self._predictor
 
+    def save(self, filepath: Any, overwrite: bool = True, zipped: bool | None = None, **kwargs: Any) -> None:
+        """Saves the whole model to a `.keras` file: see `striate.saving.save_model`."""
+        save_model(self, filepath, overwrite=overwrite, zipped=zipped, **kwargs)
+
     def load_weights(self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any) -> None:
-        """Loads weights from a `.weights.h5` or a legacy `.h5` file; on an error the model is unchanged."""
+        """Loads weights from a `.weights.h5`, `.keras` or legacy `.h5` file; on an error the model is unchanged."""
         load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
 
-    def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
+    def save_weights(
+        self, filepath: Any, overwrite: bool = True, max_shard_size: float | None = None, **kwargs: Any
+    ) -> None:
         """Saves the weights to a `.weights.h5` file, written beside it and moved into place."""
-        save_weights(self, filepath, overwrite=overwrite)
+        save_weights(self, filepath, overwrite=overwrite, max_shard_size=max_shard_size, **kwargs)
 
     def to_json(self, **kwargs: Any) -> str:
         """The architecture, without the weights, as JSON; `kwargs` go to `json.dumps`."""
@@ -173,10 +180,10 @@ def model_from_json(json_string: str, custom_objects: Any = None) -> Any:
 
 
 _TRAINING = "striate does not train yet: train with Keras, and load the weights here with `load_weights`"
-_FILES = "use `save_weights` for the weights and `to_json` for the architecture"
+_FILES = "use `save` for a `.keras` file"
 _INSTEAD = {
     **dict.fromkeys(("compile", "fit", "evaluate", "train_on_batch", "test_on_batch"), _TRAINING),
-    **dict.fromkeys(("save", "export"), _FILES),
+    "export": _FILES,
 }
 
 
