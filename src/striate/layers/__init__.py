@@ -6,7 +6,7 @@ from striate.layers.convolutional.conv import Conv1D, Conv2D, Conv3D
 from striate.layers.convolutional.depthwise import DepthwiseConv1D, DepthwiseConv2D
 from striate.layers.convolutional.separable import SeparableConv1D, SeparableConv2D
 from striate.layers.convolutional.transpose import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
-from striate.layers.core import Activation, Dropout, Identity, Lambda, Masking, Rescaling, Resizing
+from striate.layers.core import Activation, Dropout, Identity, Lambda, Masking, Rescaling
 from striate.layers.dense import Dense
 from striate.layers.input_layer import Input, InputLayer
 from striate.layers.input_spec import InputSpec
@@ -71,6 +71,7 @@ from striate.layers.preprocessing import (
     RandomShear,
     RandomTranslation,
     RandomZoom,
+    Resizing,
     Solarization,
 )
 from striate.layers.reshaping import (

@@ -1,4 +1,4 @@
-"""Layers without a family: Activation, Identity, Lambda, Dropout, Rescaling, Resizing."""
+"""Layers without a family: Activation, Identity, Lambda, Dropout, Rescaling."""
 
 from __future__ import annotations
 
@@ -265,55 +265,3 @@ def _array(value: Any) -> Any:
     if isinstance(value, dict) and value.get("class_name") == "__numpy__":
         return np.array(value["config"]["value"], dtype=value["config"]["dtype"])
     return value
-
-
-@export("keras.layers.Resizing")
-class Resizing(Layer):
-    """Images `(batch, height, width, channels)` or `(height, width, channels)` in another size.
-
-    Args:
-        height, width: of the output.
-        interpolation: "bilinear", "nearest", "bicubic", "lanczos3" or "lanczos5".
-        crop_to_aspect_ratio: cut the input to the output's aspect ratio first.
-        pad_to_aspect_ratio: pad it to the ratio first, by `fill_mode` ("constant" with `fill_value`).
-        antialias: whether shrinking averages.
-        data_format: "channels_last" or "channels_first"; by default `image_data_format()`.
-    """
-
-    def __init__(
-        self, height: int, width: int, interpolation: str = "bilinear", crop_to_aspect_ratio: bool = False,
-        pad_to_aspect_ratio: bool = False, fill_mode: str = "constant", fill_value: float = 0.0,
-        antialias: bool = False,
-        data_format: str | None = None, **kwargs: Any,
-    ) -> None:  # fmt: skip
-        super().__init__(**kwargs)
-        where = f"Resizing '{self.name}'"
-        for label, value in (("height", height), ("width", width)):
-            if not isinstance(value, int) or value <= 0:
-                raise ValueError(message(where, f"`{label}` must be a positive int. Received: {label}={value!r}"))
-        self.height, self.width, self.interpolation = height, width, interpolation
-        self.data_format = config.standardize_data_format(data_format, where)
-        self.crop_to_aspect_ratio, self.pad_to_aspect_ratio = crop_to_aspect_ratio, pad_to_aspect_ratio
-        self.fill_mode, self.fill_value, self.antialias = fill_mode, fill_value, antialias
-
-    def call(self, inputs: Any) -> Any:
-        return ops.image.resize(
-            inputs, (self.height, self.width), interpolation=self.interpolation, antialias=self.antialias,
-            crop_to_aspect_ratio=self.crop_to_aspect_ratio, pad_to_aspect_ratio=self.pad_to_aspect_ratio,
-            fill_mode=self.fill_mode, fill_value=self.fill_value, data_format=self.data_format,
-        )  # fmt: skip
-
-    def compute_output_shape(self, input_shape: Any) -> tuple[Any, ...]:
-        """The input's shape with the new height and width."""
-        made = list(input_shape)
-        first = len(made) - 3 if self.data_format == "channels_last" else len(made) - 2
-        made[first : first + 2] = [self.height, self.width]
-        return tuple(made)
-
-    def get_config(self) -> dict[str, Any]:
-        names = (
-            "height", "width", "interpolation", "crop_to_aspect_ratio", "pad_to_aspect_ratio", "fill_mode",
-            "fill_value",
-            "antialias", "data_format",
-        )  # fmt: skip
-        return super().get_config() | {k: getattr(self, k) for k in names}

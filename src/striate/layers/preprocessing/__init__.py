@@ -21,6 +21,7 @@ from striate.layers.preprocessing.geometric import (
     RandomZoom,
 )
 from striate.layers.preprocessing.normalization import Normalization
+from striate.layers.preprocessing.resizing import Resizing
 
 __all__ = [
     "BaseImagePreprocessingLayer",
@@ -41,5 +42,6 @@ __all__ = [
     "RandomShear",
     "RandomTranslation",
     "RandomZoom",
+    "Resizing",
     "Solarization",
 ]

@@ -98,10 +98,7 @@ class BaseImagePreprocessingLayer(Layer):
 
     def _check_rank(self, shape: tuple[Any, ...]) -> None:
         if len(shape) not in (3, 4):
-            problem = (
-                "Expected image tensor to have rank 3 (single image) or 4 (batch of images). Received: "
-                f"data.shape={shape}"
-            )
+            problem = f"Expected the input image to be rank 3 or 4. Received: data.shape={shape}"
             raise ValueError(message(self._where, problem, "Add the missing axis, for example `images[..., None]`"))
 
     # Applying --------------------------------------------------------------------------------------------------------

@@ -334,9 +334,7 @@ class RandomColorJitter(_Colour):
         self._set_range(value_range, seed)
         kinds = (RandomBrightness, RandomContrast, RandomSaturation, RandomHue)
         self._steps = [
-            kind(
-                factor=factor, value_range=value_range, seed=seed, data_format=data_format, dtype=self.dtype_policy
-            )
+            kind(factor=factor, value_range=value_range, seed=seed, data_format=data_format, dtype=self.dtype_policy)
             for kind, factor in zip(kinds, (getattr(self, k) for k in _JITTER))
             if factor is not None
         ]

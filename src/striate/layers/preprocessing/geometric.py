@@ -298,3 +298,8 @@ class RandomShear(_Affine):
     def _matrix(self, transformation: Any, height: int, width: int) -> Any:
         slants = ops.convert_to_tensor(transformation["shear_factor"])
         return _rows(1.0, slants[:, 0], 0.0, slants[:, 1], 1.0, 0.0)
+
+    def get_config(self) -> dict[str, Any]:
+        # (-f, f) as the number f: Keras refuses the pair, though it writes it
+        pairs = {k: getattr(self, k) for k in self._NAMES}
+        return super().get_config() | {k: high if low == -high else (low, high) for k, (low, high) in pairs.items()}
