@@ -131,8 +131,7 @@ def through_affine(boxes: Any, rows: Any) -> Any:
     Args:
         rows: `(batch, 8)`, as `affine_transform` takes them.
     """
-    single = len(boxes.shape) == 2
-    boxes = ops.expand_dims(boxes, 0) if single else boxes
+    boxes = boxes if len(boxes.shape) == 3 else ops.expand_dims(boxes, 0)
     rows = rows if len(rows.shape) == 2 else ops.expand_dims(rows, 0)
     a0, a1, a2, b0, b1, b2 = (ops.cast(rows[:, i : i + 1, None], "float32") for i in range(6))
     x = ops.subtract(ops.take(boxes, np.array([0, 2, 2, 0], "int32"), axis=-1), a2)
@@ -142,5 +141,4 @@ def through_affine(boxes: Any, rows: Any) -> Any:
     across = ops.divide(ops.subtract(ops.multiply(b1, x), ops.multiply(a1, y)), area)
     down = ops.divide(ops.subtract(ops.multiply(a0, y), ops.multiply(b0, x)), area)
     ends = [ops.min(across, axis=-1), ops.min(down, axis=-1), ops.max(across, axis=-1), ops.max(down, axis=-1)]
-    made = ops.stack(ends, axis=-1)
-    return ops.squeeze(made, 0) if single and made.shape[0] == 1 else made
+    return ops.stack(ends, axis=-1)

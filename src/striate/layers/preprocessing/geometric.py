@@ -207,6 +207,11 @@ class RandomTranslation(_Affine):
         back = ops.negative(ops.convert_to_tensor(transformation["translations"]))
         return _rows(1.0, 0.0, back[:, 0], 0.0, 1.0, back[:, 1])
 
+    def _moved_boxes(self, boxes: Any, transformation: Any, height: int, width: int) -> tuple[Any, tuple[int, int]]:
+        moved, size = super()._moved_boxes(boxes, transformation, height, width)
+        single = len(boxes.shape) == 2 and moved.shape[0] == 1
+        return (ops.squeeze(moved, 0) if single else moved), size
+
 
 @export("keras.layers.RandomZoom")
 class RandomZoom(_Affine):
