@@ -181,6 +181,8 @@ def call_arguments(operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any
         ValueError: arguments that the function does not have.
     """
     waiting = getattr(operation, "__dict__", {}).get(_ARGUMENTS) or {}
+    if isinstance(operation, FunctionOperation) and operation.fn.__name__ == "get_item":
+        args = [tuple(x) if isinstance(x, list) else x for x in args]  # JSON has no tuples
     if not waiting:
         return args, kwargs
     parameters = inspect.signature(operation.fn).parameters
