@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from striate import ops
+from striate.core.errors import message
 from striate.core.registry import export
 from striate.losses.reduction import squeeze_or_expand_to_same_rank
 from striate.metrics.reduction import NamedMean
+from striate.metrics.shapes import same_shape
 
 
 def _hits(matches: Any) -> Any:
@@ -15,11 +17,16 @@ def _hits(matches: Any) -> Any:
     return ops.cast(matches, None)
 
 
+def _equal(y_true: Any, y_pred: Any, where: str) -> Any:
+    """1 where both are equal, else 0."""
+    return _hits(ops.equal(*same_shape(y_true, y_pred, where)))
+
+
 def accuracy(y_true: Any, y_pred: Any) -> Any:
     """1 where `y_true` equals `y_pred`, else 0; a last axis of size 1 may be missing in one of them."""
     y_pred = ops.convert_to_tensor(y_pred)
     y_true = ops.convert_to_tensor(y_true, ops.dtype(y_pred))
-    return _hits(ops.equal(*squeeze_or_expand_to_same_rank(y_true, y_pred)))
+    return _equal(*squeeze_or_expand_to_same_rank(y_true, y_pred), "accuracy")
 
 
 @export("keras.metrics.binary_accuracy")
@@ -33,7 +40,7 @@ def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> Any:
     """
     pair = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
     y_true, y_pred = squeeze_or_expand_to_same_rank(*pair)
-    return _hits(ops.equal(y_true, ops.cast(ops.greater(y_pred, threshold), ops.dtype(y_true))))
+    return _equal(y_true, ops.cast(ops.greater(y_pred, threshold), ops.dtype(y_true)), "binary_accuracy")
 
 
 @export("keras.metrics.categorical_accuracy")
@@ -48,7 +55,7 @@ def categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
     shape = tuple(y_true.shape)
     squeezed = len(shape) == len(y_pred.shape)
     y_true = ops.squeeze(y_true, -1) if squeezed else y_true
-    matches = _hits(ops.equal(y_true, ops.argmax(y_pred, axis=-1)))
+    matches = _equal(y_true, ops.argmax(y_pred, axis=-1), "categorical_accuracy")
     return ops.reshape(matches, shape) if squeezed else matches
 
 
@@ -63,14 +70,18 @@ def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
     y_pred, y_true = ops.convert_to_tensor(y_pred), ops.convert_to_tensor(y_true)
     if len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] == 1:
         y_true = ops.squeeze(y_true, -1)
-    matches = _hits(ops.equal(y_true, ops.argmax(y_pred, axis=-1)))
+    matches = _equal(y_true, ops.argmax(y_pred, axis=-1), "sparse_categorical_accuracy")
     return ops.squeeze(matches, -1) if len(matches.shape) > 1 and matches.shape[-1] == 1 else matches
 
 
 def _rows(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     """Labels as a vector, scores as a matrix."""
     y_true = y_true if len(y_true.shape) == 1 else ops.reshape(y_true, (-1,))
-    return y_true, ops.reshape(y_pred, (-1, y_pred.shape[-1])) if len(y_pred.shape) > 2 else y_pred
+    y_pred = ops.reshape(y_pred, (-1, y_pred.shape[-1])) if len(y_pred.shape) > 2 else y_pred
+    if tuple(y_true.shape) not in (y_pred.shape[:1], (1,)):
+        problem = f"{y_true.shape[0]} labels for {y_pred.shape[0]} rows of scores"
+        raise ValueError(message("top_k_categorical_accuracy", problem, "Give one label for each row"))
+    return ops.broadcast_to(y_true, y_pred.shape[:1]), y_pred
 
 
 @export("keras.metrics.top_k_categorical_accuracy")

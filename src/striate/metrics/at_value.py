@@ -40,8 +40,8 @@ class _AtValue(Metric):
             "tp": self.true_positives, "fp": self.false_positives, "tn": self.true_negatives,
             "fn": self.false_negatives,
         }  # fmt: skip
-        batch = prepared(y_true, y_pred, sample_weight, self.true_positives.dtype, None, self.class_id)
-        count_into(kinds, batch, self._cuts, per_label=False)
+        batch = prepared(y_true, y_pred, sample_weight, self.true_positives.dtype, None, self.class_id, self.name)
+        count_into(kinds, batch, self._cuts, per_label=False, where=self.name)
 
     def _found(self, wanted: Any, held: Any) -> Any:
         return ops.max(ops.where(ops.greater_equal(held, self.value), wanted, 0.0), initial=0.0)

@@ -138,10 +138,10 @@ class AUC(Metric):
             "tn": self.true_negatives, "fn": self.false_negatives
         }  # fmt: skip
         y_pred = ops.sigmoid(y_pred) if self._from_logits else y_pred
-        batch = prepared(y_true, y_pred, sample_weight, self.true_positives.dtype)
+        batch = prepared(y_true, y_pred, sample_weight, self.true_positives.dtype, where=self.name)
         if self.label_weights is not None and not self.multi_label:
             batch = batch._replace(weights=_times(batch.weights, self.label_weights, batch.y_pred))
-        count_into(kinds, batch, self._cuts, per_label=self.multi_label)
+        count_into(kinds, batch, self._cuts, per_label=self.multi_label, where=self.name)
 
     def result(self) -> Any:
         """The area so far, a scalar."""

@@ -24,8 +24,8 @@ class _Count(Metric):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds a batch: labels and predictions of one shape, weights per example or of that shape."""
-        batch = prepared(y_true, y_pred, sample_weight, self.accumulator.dtype)
-        count_into({self._case: self.accumulator}, batch, self._cuts, per_label=False)
+        batch = prepared(y_true, y_pred, sample_weight, self.accumulator.dtype, where=self.name)
+        count_into({self._case: self.accumulator}, batch, self._cuts, per_label=False, where=self.name)
 
     def result(self) -> Any:
         """The count so far: a scalar, or of shape (thresholds,) if there are several."""
@@ -124,8 +124,8 @@ class _Share(Metric):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds a batch: labels and predictions of one shape, weights per example or of that shape."""
         kinds = {"tp": self.true_positives, self._other[0]: self._rest}
-        batch = prepared(y_true, y_pred, sample_weight, self._rest.dtype, self.top_k, self.class_id)
-        count_into(kinds, batch, self._cuts, per_label=False)
+        batch = prepared(y_true, y_pred, sample_weight, self._rest.dtype, self.top_k, self.class_id, self.name)
+        count_into(kinds, batch, self._cuts, per_label=False, where=self.name)
 
     def result(self) -> Any:
         """The share so far: a scalar, or of shape (thresholds,) if there are several; 0 where there is nothing."""

@@ -9,11 +9,13 @@ from striate.core import config
 from striate.core.registry import export
 from striate.losses.reduction import squeeze_or_expand_to_same_rank
 from striate.metrics.reduction import NamedMean
+from striate.metrics.shapes import same_shape
 
 
-def _pair(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+def _pair(y_true: Any, y_pred: Any, where: str) -> tuple[Any, Any]:
     y_pred = ops.convert_to_tensor(y_pred)
-    return squeeze_or_expand_to_same_rank(ops.convert_to_tensor(y_true, ops.dtype(y_pred)), y_pred)
+    y_true, y_pred = squeeze_or_expand_to_same_rank(ops.convert_to_tensor(y_true, ops.dtype(y_pred)), y_pred)
+    return same_shape(y_true, y_pred, where)
 
 
 @export("keras.metrics.pearson_correlation")
@@ -24,7 +26,7 @@ def pearson_correlation(y_true: Any, y_pred: Any, axis: Any = -1) -> Any:
         y_true, y_pred: of one shape; a last axis of size 1 may be missing in one of them.
         axis: an axis or several. Defaults to -1.
     """
-    y_true, y_pred = _pair(y_true, y_pred)
+    y_true, y_pred = _pair(y_true, y_pred, "pearson_correlation")
     t = ops.subtract(y_true, ops.mean(y_true, axis=axis, keepdims=True))
     p = ops.subtract(y_pred, ops.mean(y_pred, axis=axis, keepdims=True))
     spread = ops.multiply(*(ops.sqrt(ops.mean(ops.square(x), axis=axis)) for x in (t, p)))
@@ -39,7 +41,7 @@ def concordance_correlation(y_true: Any, y_pred: Any, axis: Any = -1) -> Any:
         y_true, y_pred: of one shape; a last axis of size 1 may be missing in one of them.
         axis: an axis or several. Defaults to -1.
     """
-    y_true, y_pred = _pair(y_true, y_pred)
+    y_true, y_pred = _pair(y_true, y_pred, "concordance_correlation")
     means = [ops.mean(x, axis=axis, keepdims=True) for x in (y_true, y_pred)]
     t, p = ops.subtract(y_true, means[0]), ops.subtract(y_pred, means[1])
     apart = ops.subtract(*means)

@@ -5,6 +5,7 @@ A prediction is positive at a threshold t if it is greater than t. Labels other 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from striate import ops
 from striate.core import config
 from striate.core.errors import message
 from striate.losses.reduction import squeeze_or_expand_to_same_rank
+from striate.metrics.shapes import weights_like
 from striate.trace import Variable
 
 LOWEST = -1e10  # below any prediction
@@ -65,16 +67,23 @@ class Batch(NamedTuple):
 
 
 def prepared(
-    y_true: Any, y_pred: Any, sample_weight: Any, dtype: str, top_k: int | None = None, class_id: int | None = None
+    y_true: Any,
+    y_pred: Any,
+    sample_weight: Any,
+    dtype: str,
+    top_k: int | None = None,
+    class_id: int | None = None,
+    where: str = "",
 ) -> Batch:
     """The batch as tensors of `dtype`: targets 0 and 1, predictions cut to the `top_k` best or to one class.
 
     Args:
         y_true, y_pred: of one shape; a last axis of size 1 may be missing in one of them.
         sample_weight: one per example, or of the shape of `y_true`.
+        where: the metric, for errors.
 
     Raises:
-        ValueError: a `class_id` for predictions that are a vector.
+        ValueError: a `class_id` for predictions that are a vector; weights that don't fit.
     """
     y_true = ops.cast(ops.cast(y_true, "bool"), dtype)
     y_pred, y_true = squeeze_or_expand_to_same_rank(ops.cast(y_pred, dtype), y_true)
@@ -84,8 +93,7 @@ def prepared(
     y_pred = y_pred if top_k is None else _best(y_pred, top_k, dtype)
     if class_id is not None:
         y_true, y_pred = _of_class(y_true, class_id), _of_class(y_pred, class_id)
-    same = weights is None or tuple(weights.shape) == tuple(y_pred.shape)
-    return Batch(y_true, y_pred, weights if same else ops.broadcast_to(weights, y_pred.shape))
+    return Batch(y_true, y_pred, None if weights is None else weights_like(weights, y_pred, where))
 
 
 def _best(y_pred: Any, k: int, dtype: str) -> Any:
@@ -104,14 +112,21 @@ def _of_class(x: Any, class_id: int) -> Any:
     return x[..., class_id : class_id + 1] if class_id != -1 else x[..., -1:]
 
 
-def count_into(variables: Mapping[str, Variable], batch: Batch, thresholds: Thresholds, per_label: bool) -> None:
+def count_into(
+    variables: Mapping[str, Variable], batch: Batch, thresholds: Thresholds, per_label: bool, where: str
+) -> None:
     """Adds the counts of a batch to `variables`.
 
     Args:
         variables: any of "tp", "fp", "tn", "fn", of shape (thresholds,), or (thresholds, labels) with `per_label`.
         batch: as `prepared` gives it.
         per_label: whether each label of a (examples, labels) batch is counted apart.
+        where: the metric, for errors.
+
+    Raises:
+        ValueError: targets that don't fit the predictions; TypeError, as in Keras, if thresholds are not even.
     """
+    batch = _fitting(batch, thresholds.even, where)
     labels = (batch.y_true.shape[-1],) if per_label else (1,)
     true, pred, weights = (x if x is None else ops.reshape(x, (-1, *labels)) for x in batch)
     negative = ops.subtract(1.0, true)
@@ -124,6 +139,17 @@ def count_into(variables: Mapping[str, Variable], batch: Batch, thresholds: Thre
             _add(variables.get(positives), found, per_label)
             if negatives in variables:
                 _add(variables[negatives], ops.subtract(ops.sum(counted, axis=0), found), per_label)
+
+
+def _fitting(batch: Batch, even: bool, where: str) -> Batch:
+    """The batch, a single target repeated for all predictions."""
+    true, pred = tuple(batch.y_true.shape), tuple(batch.y_pred.shape)
+    if math.prod(true) == math.prod(pred):
+        return batch
+    if math.prod(true) != 1 or even:
+        problem = f"y_true of shape {true} doesn't fit y_pred of shape {pred}"
+        raise (ValueError if even else TypeError)(message(where, problem, "Give one target for each prediction"))
+    return batch._replace(y_true=ops.broadcast_to(ops.reshape(batch.y_true, (1,) * len(pred)), pred))
 
 
 def _add(variable: Variable | None, found: Any, per_label: bool) -> None:

@@ -9,6 +9,7 @@ from striate import ops
 from striate.core import config
 from striate.core.registry import export
 from striate.metrics.metric import Metric
+from striate.metrics.shapes import same_shape
 from striate.trace import Variable
 
 
@@ -73,6 +74,7 @@ class FBetaScore(Metric):
         y_pred = ops.convert_to_tensor(y_pred, self.dtype)
         if not self._built:
             self._build(y_true.shape, y_pred.shape)
+        y_true, y_pred = same_shape(y_true, y_pred, self.name)
         found = ops.cast(self._positive(y_pred), self.dtype)
         hit = ops.multiply(found, y_true)
         true, expected, positive = (self._total(x, sample_weight) for x in (hit, y_true, found))
@@ -89,8 +91,8 @@ class FBetaScore(Metric):
 
     def _total(self, x: Any, sample_weight: Any) -> Any:
         if sample_weight is not None:
-            weights = ops.convert_to_tensor(sample_weight, self.dtype)
-            x = ops.multiply(x, ops.expand_dims(weights, 1))
+            weights = ops.expand_dims(ops.convert_to_tensor(sample_weight, self.dtype), 1)
+            x = ops.multiply(x, same_shape(weights, x, f"{self.name}, sample_weight")[0])
         return ops.sum(x, axis=self.axis)
 
     def result(self) -> Any:

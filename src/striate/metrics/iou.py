@@ -11,6 +11,7 @@ from striate import ops
 from striate.core import config
 from striate.core.registry import export
 from striate.metrics.metric import Metric
+from striate.metrics.shapes import same_shape, weights_like
 
 
 class _Confusion(Metric):
@@ -41,6 +42,7 @@ class _Confusion(Metric):
         """
         true = self._classes(y_true, self.sparse_y_true)
         pred = self._classes(y_pred, self.sparse_y_pred)
+        true, pred = same_shape(true, pred, self.name)
         weights = self._weights(sample_weight, true)
         cells = ops.add(ops.multiply(true, self.num_classes), pred)
         places = ops.where(self._counted(true, pred), cells, self.num_classes**2)  # one cell more for what is dropped
@@ -51,7 +53,7 @@ class _Confusion(Metric):
         """Numbers of classes as a vector; in the metric's dtype first, as Keras rounds them."""
         numbers = y if sparse else ops.argmax(y, axis=self.axis)
         numbers = ops.cast(ops.convert_to_tensor(numbers, self.dtype), "int32")
-        return ops.reshape(numbers, (-1,)) if len(numbers.shape) > 1 else numbers
+        return ops.reshape(numbers, (-1,)) if len(numbers.shape) != 1 else numbers
 
     def _weights(self, sample_weight: Any, like: Any) -> Any:
         if sample_weight is None:
@@ -64,7 +66,7 @@ class _Confusion(Metric):
             )
         weights = ops.convert_to_tensor(sample_weight, self.dtype)
         weights = ops.reshape(weights, (-1,)) if len(weights.shape) > 1 else weights
-        return ops.broadcast_to(weights, like.shape)
+        return weights_like(weights, like, self.name)
 
     def _counted(self, true: Any, pred: Any) -> Any:
         known = [f(y) for y in (true, pred) for f in (lambda y: ops.greater_equal(y, 0), self._below)]

@@ -10,6 +10,7 @@ from striate import ops
 from striate.core.registry import export
 from striate.losses.reduction import squeeze_or_expand_to_same_rank
 from striate.metrics.metric import Metric
+from striate.metrics.shapes import same_shape, weights_like
 from striate.trace import Variable, current_tracer
 
 _AGGREGATIONS = (None, "uniform_average", "variance_weighted_average")
@@ -77,6 +78,7 @@ class R2Score(Metric):
         y_true, y_pred = squeeze_or_expand_to_same_rank(*pair)
         if not self._built:
             self._build(y_true.shape, y_pred.shape)
+        y_true, y_pred = same_shape(y_true, y_pred, self.name)
         weights = self._weights(sample_weight, y_true)
         weighted = ops.multiply(y_true, weights)
         error = ops.multiply(ops.square(ops.subtract(y_true, y_pred)), weights)
@@ -89,7 +91,7 @@ class R2Score(Metric):
     def _weights(self, sample_weight: Any, like: Any) -> Any:
         weights = ops.convert_to_tensor(1.0 if sample_weight is None else sample_weight, self.dtype)
         weights = ops.expand_dims(weights, 1) if len(weights.shape) == 1 else weights
-        return ops.broadcast_to(weights, like.shape)
+        return weights_like(weights, like, self.name)
 
     def result(self) -> Any:
         """The score so far: a scalar, or of shape (columns,) without aggregation."""

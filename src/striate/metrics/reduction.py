@@ -11,6 +11,7 @@ from striate.core.objects import deserialize_object, serialize_object
 from striate.core.registry import export, module_objects, public_name
 from striate.losses.reduction import squeeze_or_expand_to_same_rank
 from striate.metrics.metric import Metric
+from striate.metrics.shapes import same_shape, weights_like
 from striate.trace.masks import get_keras_mask
 
 
@@ -22,10 +23,12 @@ def masked_weights(sample_weight: Any, mask: Any, dtype: str) -> Any:
     if sample_weight is None:
         return kept
     kept, weights = squeeze_or_expand_to_same_rank(kept, ops.convert_to_tensor(sample_weight, dtype))
-    return ops.multiply(weights, kept)
+    return ops.multiply(*same_shape(weights, kept, "mask and sample_weight"))
 
 
-def weighted_total(values: Any, sample_weight: Any, reduce_fn: Callable[..., Any], dtype: str) -> tuple[Any, Any]:
+def weighted_total(
+    values: Any, sample_weight: Any, reduce_fn: Callable[..., Any], dtype: str, where: str
+) -> tuple[Any, Any]:
     """The weighted sum of `values` over the examples, and the sum of the weights (the number of examples without).
 
     Whatever one weight stands for is first brought to one value by `reduce_fn`, and so are the values of one example.
@@ -35,6 +38,10 @@ def weighted_total(values: Any, sample_weight: Any, reduce_fn: Callable[..., Any
         sample_weight: None, or of the shape of `values` or of its first axes; a last axis of size 1 may be missing
             or too many.
         reduce_fn: `ops.mean` or `ops.sum`.
+        where: the metric, for errors.
+
+    Raises:
+        ValueError: weights that don't fit.
     """
     mask = get_keras_mask(values)
     values = ops.cast(values, dtype)
@@ -44,8 +51,7 @@ def weighted_total(values: Any, sample_weight: Any, reduce_fn: Callable[..., Any
     weights = ops.convert_to_tensor(masked_weights(sample_weight, mask, dtype), dtype)
     values, weights = squeeze_or_expand_to_same_rank(values, weights)
     values = _to_rank(values, len(weights.shape), reduce_fn)
-    if tuple(values.shape) != tuple(weights.shape):
-        weights = ops.broadcast_to(weights, values.shape)
+    weights = weights_like(weights, values, where)
     share = _per_example(values, reduce_fn)
     return _divided(ops.sum(ops.multiply(values, weights)), share), _divided(ops.sum(weights), share)
 
@@ -80,7 +86,7 @@ class Sum(Metric):
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
         """Adds `values`, of any shape; weights as `weighted_total` takes them."""
-        total, _ = weighted_total(values, sample_weight, ops.sum, self.dtype)
+        total, _ = weighted_total(values, sample_weight, ops.sum, self.dtype, self.name)
         self.total.assign_add(total)
 
     def result(self) -> Any:
@@ -104,7 +110,7 @@ class Mean(Metric):
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
         """Adds `values`, of shape (examples, ...) or a single one; weights as `weighted_total` takes them."""
-        total, count = weighted_total(values, sample_weight, ops.mean, self.dtype)
+        total, count = weighted_total(values, sample_weight, ops.mean, self.dtype, self.name)
         self.total.assign_add(total)
         self.count.assign_add(count)
 

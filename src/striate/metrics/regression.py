@@ -16,6 +16,7 @@ from striate.losses import (
 )
 from striate.losses.reduction import squeeze_or_expand_to_same_rank
 from striate.metrics.reduction import Mean, NamedMean
+from striate.metrics.shapes import same_shape
 
 
 def cosine_similarity(y_true: Any, y_pred: Any, axis: Any = -1) -> Any:
@@ -132,8 +133,9 @@ class RootMeanSquaredError(Mean):
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
     ) -> None:
         """Adds a batch: targets and predictions of one shape, weights per example or of that shape."""
-        pair = (ops.convert_to_tensor(y, self.dtype) for y in (y_true, y_pred))
-        super().update_state(ops.square(ops.subtract(*squeeze_or_expand_to_same_rank(*pair))), sample_weight)
+        pair = tuple(ops.convert_to_tensor(y, self.dtype) for y in (y_true, y_pred))
+        pair = same_shape(*squeeze_or_expand_to_same_rank(*pair), self.name)
+        super().update_state(ops.square(ops.subtract(*pair)), sample_weight)
 
     def result(self) -> Any:
         """The root of the mean so far, a scalar."""
