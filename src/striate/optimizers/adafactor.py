@@ -110,7 +110,7 @@ class Adafactor(Optimizer):
 
     def _share_and_rate(self, learning_rate: Any, dtype: str) -> tuple[Any, Any]:
         step = ops.cast(ops.add(self.iterations, 1), dtype)
-        rate = ops.minimum(ops.cast(learning_rate, dtype), ops.divide(1, ops.sqrt(step)))
+        rate = ops.minimum(ops.convert_to_tensor(learning_rate, dtype), ops.divide(1, ops.sqrt(step)))
         return ops.subtract(1, ops.power(step, self.beta_2_decay)), rate
 
     def _spread(self, squares: Any, variable: Variable, share: Any) -> Any:

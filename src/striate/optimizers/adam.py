@@ -19,18 +19,18 @@ def towards(variable: Variable, target: Any, fraction: Any) -> Any:
 
 def bias_left(beta: float, step: Any, dtype: str) -> Any:
     """1 - beta^step: how much of a mean that started at 0 comes from gradients."""
-    return ops.subtract(1, ops.power(ops.cast(beta, dtype), ops.cast(step, dtype)))
+    return ops.subtract(1, ops.power(ops.convert_to_tensor(beta, dtype), ops.cast(step, dtype)))
 
 
 def complement(beta: float, dtype: str) -> Any:
     """1 - beta, computed in `dtype` as Keras does in some optimizers: in float32, 1 - 0.999 is 1.3e-5 off 0.001."""
-    return ops.subtract(1, ops.cast(beta, dtype))
+    return ops.subtract(1, ops.convert_to_tensor(beta, dtype))
 
 
 def adam_rate(learning_rate: Any, betas: tuple[float, float], step: Any, dtype: str) -> Any:
     """learning_rate * sqrt(1 - beta_2^step) / (1 - beta_1^step): the size of a step of Adam, both biases corrected."""
     root = ops.sqrt(bias_left(betas[1], step, dtype))
-    return ops.divide(ops.multiply(ops.cast(learning_rate, dtype), root), bias_left(betas[0], step, dtype))
+    return ops.divide(ops.multiply(ops.convert_to_tensor(learning_rate, dtype), root), bias_left(betas[0], step, dtype))
 
 
 @export("keras.optimizers.Adam")

@@ -64,7 +64,7 @@ class Adamax(Optimizer):
 
     def _rate(self, learning_rate: Any, dtype: str) -> Any:
         left = bias_left(self.beta_1, ops.add(self.iterations, 1), dtype)
-        return ops.divide(ops.cast(learning_rate, dtype), left)
+        return ops.divide(ops.convert_to_tensor(learning_rate, dtype), left)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
@@ -119,7 +119,7 @@ class Nadam(Optimizer):
     def _momentum_of(self, ahead: int, dtype: str) -> Any:
         """u of the step that comes `ahead` steps after those that were made."""
         step = ops.cast(ops.add(self.iterations, ahead), dtype)
-        warm = ops.subtract(1.0, ops.multiply(ops.power(ops.cast(0.96, dtype), step), 0.5))
+        warm = ops.subtract(1.0, ops.multiply(ops.power(ops.convert_to_tensor(0.96, dtype), step), 0.5))
         return ops.multiply(warm, self.beta_1)
 
     def _factors(self, dtype: str) -> tuple[Any, Any, Any]:
@@ -138,7 +138,7 @@ class Nadam(Optimizer):
         v = towards(self._velocities[i], ops.square(gradient), complement(self.beta_2, dtype))
         ahead = ops.add(ops.multiply(m, of_momentum), ops.multiply(gradient, of_gradient))
         root = ops.add(ops.sqrt(ops.divide(v, left)), self.epsilon)
-        variable.assign(ops.subtract(variable, ops.divide(ops.multiply(ahead, ops.cast(learning_rate, dtype)), root)))
+        variable.assign(ops.subtract(variable, ops.divide(ops.multiply(ahead, ops.convert_to_tensor(learning_rate, dtype)), root)))
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}

@@ -70,7 +70,7 @@ class RMSprop(Optimizer):
         spread = average(self._velocities[i], ops.square(gradient), self.rho)
         if self.centered:
             spread = ops.subtract(spread, ops.square(average(self._average_gradients[i], gradient, self.rho)))
-        rate = self.once(learning_rate, dtype, lambda: ops.cast(learning_rate, dtype))
+        rate = self.once(learning_rate, dtype, lambda: ops.convert_to_tensor(learning_rate, dtype))
         step = ops.divide(ops.multiply(gradient, rate), ops.sqrt(ops.add(spread, self.epsilon)))
         if self.momentum > 0:
             step = self._momentums[i].assign(ops.add(ops.multiply(self._momentums[i], self.momentum), step))
@@ -123,7 +123,7 @@ class Adagrad(Optimizer):
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         dtype, accumulator = variable.dtype, self._accumulators[self._get_variable_index(variable)]
-        rate = self.once(learning_rate, dtype, lambda: ops.cast(learning_rate, dtype))
+        rate = self.once(learning_rate, dtype, lambda: ops.convert_to_tensor(learning_rate, dtype))
         gradient = ops.cast(gradient, dtype)
         total = accumulator.assign(ops.add(accumulator, ops.square(gradient)))
         step = ops.divide(ops.multiply(gradient, rate), ops.sqrt(ops.add(total, self.epsilon)))
@@ -182,7 +182,7 @@ class Adadelta(Optimizer):
         spread = average(self._accumulated_grads[i], ops.square(gradient), self.rho)
         step = ops.divide(ops.multiply(self._root(steps), gradient), self._root(spread))
         average(steps, ops.square(step), self.rho)
-        rate = self.once(learning_rate, dtype, lambda: ops.cast(learning_rate, dtype))
+        rate = self.once(learning_rate, dtype, lambda: ops.convert_to_tensor(learning_rate, dtype))
         variable.assign(ops.subtract(variable, ops.multiply(step, rate)))
 
     def _root(self, x: Any) -> Any:

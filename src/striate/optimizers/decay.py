@@ -47,6 +47,6 @@ class WithWeightDecay(WithLearningRate):
                 self._shrink(variable, decay)
 
     def _shrink(self, variable: Variable, decay: float) -> None:
-        rate: Any = ops.cast(self.learning_rate, variable.dtype)
-        lost = ops.multiply(ops.multiply(variable, ops.cast(decay, variable.dtype)), rate)
+        rate: Any = ops.convert_to_tensor(self.learning_rate, variable.dtype)
+        lost = ops.multiply(ops.multiply(variable, ops.convert_to_tensor(decay, variable.dtype)), rate)
         variable.assign(ops.subtract(variable, lost))

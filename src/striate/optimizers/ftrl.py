@@ -79,7 +79,7 @@ class Ftrl(Optimizer):
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         dtype, i = variable.dtype, self._get_variable_index(variable)
-        rate = self.once(learning_rate, dtype, lambda: ops.cast(learning_rate, dtype))
+        rate = self.once(learning_rate, dtype, lambda: ops.convert_to_tensor(learning_rate, dtype))
         gradient = ops.cast(gradient, dtype)
         total = ops.add(self._accumulators[i], ops.square(gradient))
         power = self._power(total)

@@ -109,7 +109,7 @@ class Muon(Optimizer):
         m = momentum.assign(ops.add(ops.multiply(momentum, self.momentum), gradient))
         along = ops.add(ops.multiply(m, self.momentum), gradient) if self.nesterov else m
         step = self.zeropower_via_newtonschulz5(along, self.ns_steps)
-        step = ops.multiply(step, ops.cast(learning_rate, variable.dtype))
+        step = ops.multiply(step, ops.convert_to_tensor(learning_rate, variable.dtype))
         variable.assign(ops.subtract(variable, self.lr_adjust(step)))
 
     def lr_adjust(self, x: Any) -> Any:

@@ -62,7 +62,7 @@ class ScheduleFreeAdamW(Optimizer):
 
     def _factors(self, learning_rate: Any, dtype: str) -> tuple[Any, Any, Any]:
         """The learning rate, 1 - beta_2^t and 1/t."""
-        step, rate = ops.cast(ops.add(self.iterations, 1), dtype), ops.cast(learning_rate, dtype)
+        step, rate = ops.cast(ops.add(self.iterations, 1), dtype), ops.convert_to_tensor(learning_rate, dtype)
         if self.warmup_steps > 0:
             rate = ops.multiply(rate, ops.minimum(ops.divide(step, self.warmup_steps), 1.0))
         return rate, bias_left(self.beta_2, step, dtype), ops.divide(1.0, step)

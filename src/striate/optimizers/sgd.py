@@ -57,7 +57,7 @@ class SGD(Optimizer):
         self.momentums = self.add_optimizer_variables(variables, "momentum") if self.momentum else []
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
-        rate = self.once(learning_rate, variable.dtype, lambda: ops.cast(learning_rate, variable.dtype))
+        rate = self.once(learning_rate, variable.dtype, lambda: ops.convert_to_tensor(learning_rate, variable.dtype))
         step = ops.multiply(ops.cast(gradient, variable.dtype), rate)
         if not self.momentum:
             variable.assign(ops.subtract(variable, step))

@@ -62,7 +62,7 @@ class Lion(Optimizer):
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         dtype, momentum = variable.dtype, self._momentums[self._get_variable_index(variable)]
-        rate = self.once(learning_rate, dtype, lambda: ops.cast(learning_rate, dtype))
+        rate = self.once(learning_rate, dtype, lambda: ops.convert_to_tensor(learning_rate, dtype))
         gradient = ops.cast(gradient, dtype)
         mixed = ops.add(ops.multiply(momentum, self.beta_1), ops.multiply(gradient, complement(self.beta_1, dtype)))
         variable.assign(ops.subtract(variable, ops.multiply(ops.sign(mixed), rate)))
@@ -126,7 +126,7 @@ class Lamb(Optimizer):
         v = towards(self._velocities[i], ops.square(gradient), 1 - self.beta_2)
         root = ops.add(ops.sqrt(ops.divide(v, left[1])), self.epsilon)
         step = ops.divide(ops.divide(m, left[0]), root)
-        rate = ops.multiply(self._ratio(_norm(variable), _norm(step)), ops.cast(learning_rate, dtype))
+        rate = ops.multiply(self._ratio(_norm(variable), _norm(step)), ops.convert_to_tensor(learning_rate, dtype))
         variable.assign(ops.subtract(variable, ops.multiply(step, rate)))
 
     def _bias_left(self, dtype: str) -> tuple[Any, Any]:

@@ -50,7 +50,7 @@ class CosineDecay(LearningRateSchedule):
         step = ops.cast(step, first.dtype)
         if self.warmup_target is None:
             return self._down(first, step)
-        highest = ops.cast(self.warmup_target, first.dtype)
+        highest = ops.convert_to_tensor(self.warmup_target, first.dtype)
         after = self._down(highest, ops.subtract(step, self.warmup_steps))
         if not self.warmup_steps:
             return after
@@ -97,7 +97,7 @@ class CosineDecayRestarts(LearningRateSchedule):
     def __call__(self, step: Any) -> Any:
         first = rate(self.initial_learning_rate)
         restarts, fraction = self._position(ops.divide(ops.cast(step, first.dtype), self.first_decay_steps))
-        height = ops.power(ops.cast(self._m_mul, first.dtype), restarts)
+        height = ops.power(ops.convert_to_tensor(self._m_mul, first.dtype), restarts)
         bend = ops.multiply(height, _bend(fraction))
         return ops.multiply(first, ops.add(ops.multiply(bend, 1 - self.alpha), self.alpha))
 
@@ -106,7 +106,7 @@ class CosineDecayRestarts(LearningRateSchedule):
         if float(self._t_mul) == 1.0:
             restarts = ops.floor(done)
             return restarts, ops.subtract(done, restarts)
-        growth = ops.cast(self._t_mul, done.dtype)
+        growth = ops.convert_to_tensor(self._t_mul, done.dtype)
         # The ways before number i take 1 + t + ... + t^(i-1) = (1 - t^i) / (1 - t) times the first one's steps.
         reached = ops.subtract(1.0, ops.multiply(done, ops.subtract(1.0, growth)))
         restarts = ops.floor(ops.divide(ops.log(reached), ops.log(growth)))

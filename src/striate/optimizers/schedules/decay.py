@@ -57,7 +57,7 @@ class ExponentialDecay(_Decay):
 
     def __call__(self, step: Any) -> Any:
         first = rate(self.initial_learning_rate)
-        factor = ops.power(ops.cast(self.decay_rate, first.dtype), self._times(step, first.dtype))
+        factor = ops.power(ops.convert_to_tensor(self.decay_rate, first.dtype), self._times(step, first.dtype))
         return ops.multiply(first, factor)
 
 
@@ -120,9 +120,9 @@ class PolynomialDecay(LearningRateSchedule):
 
     def __call__(self, step: Any) -> Any:
         first = rate(self.initial_learning_rate)
-        last = ops.cast(self.end_learning_rate, first.dtype)
+        last = ops.convert_to_tensor(self.end_learning_rate, first.dtype)
         left = ops.subtract(1, self._done(ops.cast(step, first.dtype)))
-        shape = ops.power(left, ops.cast(self.power, first.dtype))
+        shape = ops.power(left, ops.convert_to_tensor(self.power, first.dtype))
         return ops.add(ops.multiply(ops.subtract(first, last), shape), last)
 
     def _done(self, step: Any) -> Any:
