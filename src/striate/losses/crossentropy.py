@@ -28,9 +28,10 @@ def smoothed_classes(labels: Any, smoothing: Any) -> Any:
     return ops.add(ops.multiply(labels, 1.0 - smoothing), smoothing / labels.shape[-1])
 
 
-def warn_of_one_class(y_pred: Any, where: str) -> None:
+def warn_of_one_class(y_pred: Any, axis: int, where: str) -> None:
     """SyntaxWarning for predictions of one class: their categorical crossentropy is always 0."""
-    if len(y_pred.shape) and y_pred.shape[-1] == 1:
+    rank = len(y_pred.shape)
+    if -rank <= axis < rank and y_pred.shape[axis] == 1:
         warnings.warn(
             f"In loss {where}, expected y_pred.shape to be (batch_size, num_classes) with num_classes > 1. Received: "
             f"y_pred.shape={tuple(y_pred.shape)}. Consider using 'binary_crossentropy' if you only have 2 classes.",
@@ -85,7 +86,7 @@ def categorical_crossentropy(
     y_pred = as_float(y_pred)
     y_true = ops.cast(y_true, ops.dtype(y_pred))
     need_same_shape(y_true, y_pred, where, SPARSE_HINT)
-    warn_of_one_class(y_pred, where)
+    warn_of_one_class(y_pred, axis, where)
     labels = smoothed_classes(y_true, label_smoothing)
     return ops.categorical_crossentropy(labels, y_pred, from_logits=from_logits, axis=axis)
 

@@ -75,7 +75,7 @@ def categorical_focal_crossentropy(
     where = "categorical_focal_crossentropy"
     need_axis(axis, where)
     t, p = pair(y_true, y_pred, where, fix=SPARSE_HINT)
-    warn_of_one_class(p, where)
+    warn_of_one_class(p, axis, where)
     t = smoothed_classes(t, label_smoothing)
     p = ops.softmax(p, axis=axis) if from_logits else p
     p = ops.divide(p, ops.sum(p, axis=axis, keepdims=True))
