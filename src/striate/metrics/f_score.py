@@ -9,7 +9,7 @@ from striate import ops
 from striate.core import config
 from striate.core.registry import export
 from striate.metrics.metric import Metric
-from striate.metrics.shapes import same_shape
+from striate.metrics.shapes import check_matrices, same_shape
 from striate.trace import Variable
 
 
@@ -57,13 +57,9 @@ class FBetaScore(Metric):
         self.axis = None if average == "micro" else 0
         self._built = False
 
-    def _build(self, y_true_shape: Sequence[int], y_pred_shape: Sequence[int]) -> None:
-        if len(y_pred_shape) != 2 or len(y_true_shape) != 2:
-            raise ValueError(
-                "FBetaScore expects 2D inputs with shape (batch_size, output_dim). Received input shapes: "
-                f"y_pred.shape={tuple(y_pred_shape)} and y_true.shape={tuple(y_true_shape)}."
-            )
-        shape = () if self.average == "micro" else (y_pred_shape[-1],)
+    def _build(self, y_true_shape: Sequence[int | None], y_pred_shape: Sequence[int | None]) -> None:
+        check_matrices("FBetaScore", y_true_shape, y_pred_shape)
+        shape = () if self.average == "micro" else (int(y_pred_shape[-1] or 0),)
         for name in ("true_positives", "false_positives", "false_negatives", "intermediate_weights"):
             setattr(self, name, self.add_variable(shape, "zeros", self.dtype, name=name))
         self._built = True

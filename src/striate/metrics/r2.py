@@ -10,7 +10,7 @@ from striate import ops
 from striate.core.registry import export
 from striate.losses.reduction import squeeze_or_expand_to_same_rank
 from striate.metrics.metric import Metric
-from striate.metrics.shapes import same_shape, weights_like
+from striate.metrics.shapes import check_matrices, same_shape, weights_like
 from striate.trace import Variable, current_tracer
 
 _AGGREGATIONS = (None, "uniform_average", "variance_weighted_average")
@@ -61,15 +61,11 @@ class R2Score(Metric):
         self.num_samples = self.add_variable((), "zeros", name="num_samples")
         self._built = False
 
-    def _build(self, y_true_shape: Sequence[int], y_pred_shape: Sequence[int]) -> None:
-        if len(y_pred_shape) != 2 or len(y_true_shape) != 2:
-            raise ValueError(
-                "R2Score expects 2D inputs with shape (batch_size, output_dim). Received input shapes: "
-                f"y_pred.shape={tuple(y_pred_shape)} and y_true.shape={tuple(y_true_shape)}."
-            )
+    def _build(self, y_true_shape: Sequence[int | None], y_pred_shape: Sequence[int | None]) -> None:
+        check_matrices("R2Score", y_true_shape, y_pred_shape)
         made = {"squared_sum": "squared_sum", "sum": "sum", "total_mse": "residual", "count": "count"}
         for attribute, name in made.items():
-            setattr(self, attribute, self.add_variable((y_pred_shape[-1],), "zeros", name=name))
+            setattr(self, attribute, self.add_variable((int(y_pred_shape[-1] or 0),), "zeros", name=name))
         self._built = True
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:

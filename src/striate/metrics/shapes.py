@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,18 @@ def same_shape(y_true: Any, y_pred: Any, where: str) -> tuple[Any, Any]:
         raise kind(message(where, problem, "Give one for each"))
     common = np.broadcast_shapes(*shapes)
     return _to(y_true, common), _to(y_pred, common)
+
+
+def check_matrices(where: str, y_true_shape: Sequence[int | None], y_pred_shape: Sequence[int | None]) -> None:
+    """ValueError unless both shapes are (examples, columns), with a known number of columns."""
+    shapes = tuple(y_true_shape), tuple(y_pred_shape)
+    if all(len(shape) == 2 and shape[-1] is not None for shape in shapes):
+        return
+    known = "" if any(len(shape) != 2 for shape in shapes) else ", with output_dim fully defined (not None)"
+    raise ValueError(
+        f"{where} expects 2D inputs with shape (batch_size, output_dim){known}. Received input shapes: "
+        f"y_pred.shape={shapes[1]} and y_true.shape={shapes[0]}."
+    )
 
 
 def weights_like(weights: Any, values: Any, where: str) -> Any:
