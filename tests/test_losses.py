@@ -361,3 +361,26 @@ def test_same_rank(sizes: list[int], more: int, last: int) -> None:
     a, b = squeeze_or_expand_to_same_rank(first, second, expand_rank_1=False)
     if abs(more) == 1 and last == 1:
         assert a.shape == b.shape == tuple(sizes)
+
+
+@pytest.mark.parametrize(
+    ("labels", "n_labels", "n_steps", "blank"),
+    [
+        ([[1, 2], [3, 3]], [2, 2], [6, 4], 0),
+        ([[1, 2], [0, 1]], [1, 2], [5, 6], 3),
+        ([[1, 1], [2, 1]], [0, 1], [3, 1], 0),
+    ],
+    ids=["lengths", "other blank", "no label"],
+)
+def test_ctc_with_lengths(real_keras: ModuleType, labels: Any, n_labels: Any, n_steps: Any, blank: int) -> None:
+    args = [np.array(x) for x in (labels, n_labels, n_steps)]
+    found, expected = (m.ops.ctc_loss(args[0], SEQUENCE, *args[1:], mask_index=blank) for m in (striate, real_keras))
+    _same(found, expected)
+
+
+@pytest.mark.parametrize("symbolic", [losses.mean_squared_error, losses.MeanSquaredError(), losses.Huber(delta=0.1)])
+def test_symbolic_tensors(symbolic: Any) -> None:
+    y, p = striate.Input((3,)), striate.Input((3,))
+    result = symbolic(y, p)
+    model = striate.Model([y, p], result if len(result.shape) else ops.reshape(result, (1,)))
+    np.testing.assert_allclose(np.ravel(model([HOT, P])), np.ravel(symbolic(HOT, P)), rtol=1e-6)
