@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kernel_runner import close, each_level, run, same_bits
-from striate import kernels
+from striate import config, kernels
 from striate.kernels import conv
 from striate.kernels.conv import ConvSpec
 
@@ -116,6 +116,14 @@ def images(draw, window, largest):
         return draw(st.integers(0, 2)), [draw(size) for _ in rows]
     sizes = [max((draw(size) - 1) * s + (k - 1) * d + 1 - sum(p) + draw(st.integers(0, s)), 1) for k, s, p, d in rows]
     return draw(st.integers(1, 3)), sizes
+
+
+@pytest.fixture
+def exactly():
+    """Convolutions without Winograd's algorithm."""
+    config.set_conv_precision("exact")
+    yield
+    config.set_conv_precision("fast")
 
 
 LARGEST = {1: 40, 2: 9, 3: 4}
@@ -239,7 +247,60 @@ def test_small_groups(spec, seed):
         close(run_with_weights("input_grad_grouped", dy, w, spec, spec.x_shape), dx, terms=terms)
 
 
+# The bounds that `set_conv_precision` documents, relative L2: larger tiles sum larger numbers of both signs.
+WINOGRAD_ERRORS = {2: 1e-6, 4: 3e-6, 6: 8e-6}
+
+
+@st.composite
+def winograd_specs(draw):
+    pads = [(draw(st.integers(0, 2)), draw(st.integers(0, 2))) for _ in range(2)]
+    sizes = [draw(st.integers(max(3 - sum(p), 1), 17)) for p in pads]
+    cin, cout = (16 * draw(st.integers(1, 4)) for _ in range(2))
+    return spec_of((draw(st.integers(0, 3)), *sizes, cin), (3, 3), cout, (1, 1), pads, (1, 1), 1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(spec=winograd_specs(), seed=st.integers(0, 99))
+@example(spec=conv2d(3, 40, 16, 48, 3, p=1), seed=0)  # more tiles than are transformed together
+@example(spec=conv2d(1, 12, 512, 32, 3, p=1), seed=0)
+def test_winograd(spec, seed):
+    x, w, dy, bias, residual = arrays(seed, spec.x_shape, spec.w_shape, spec.out_shape, (spec.cout,), spec.out_shape)
+    y, dx = forward(x, w, spec), input_grad(dy, w, spec)
+    for size, bound in WINOGRAD_ERRORS.items():
+        if size == 6 and max(spec.cin, spec.cout) > conv.MOST_FOR_6:
+            continue
+        for _ in each_level():
+            name, back, of = f"winograd{size}", f"input_grad_winograd{size}", {"tolerance": bound}
+            close(run_with_weights(name, x, w, spec, spec.out_shape), y, terms=9 * spec.cin, **of)
+            close(run_with_weights(back, dy, w, spec, spec.x_shape), dx, terms=9 * spec.cout, **of)
+            fused = run_with_weights(name, x, w, spec, spec.out_shape, bias, residual, activation=RELU)
+            close(fused, np.maximum(y + bias + residual, 0), terms=9 * spec.cin, **of)
+            tanh = run_with_weights(name, x, w, spec, spec.out_shape, bias, activation=kernels.activation_ids()["tanh"])
+            assert np.abs(tanh - np.tanh(y + bias)).max(initial=0) < 40 * bound * np.sqrt(9 * spec.cin)
+
+
+def test_winograd_is_chosen_where_it_pays_and_not_for_exact_results(exactly):
+    large, small = conv2d(1, 56, 256, 256, 3, p=1), conv2d(1, 4, 16, 16, 3, p=1)
+    assert conv.choose(large) == "direct" and conv.choose_input_grad(large) == "input_grad"
+    config.set_conv_precision("fast")
+    assert conv.choose(large).startswith("winograd")
+    assert conv.choose_input_grad(large).startswith("input_grad_winograd")
+    assert conv.choose(conv2d(1, 112, 64, 64, 3, p=1)) == "winograd6"
+    assert conv.choose(conv2d(1, 56, 512, 512, 3, p=1)) == "winograd4"
+    for other in (
+        small,
+        conv2d(1, 56, 256, 256, 3, s=2, p=1),
+        conv2d(1, 56, 256, 250, 3, p=1),
+        conv2d(1, 56, 64, 64, 1),
+    ):
+        assert conv.choose(other) == "direct"
+    with pytest.raises(ValueError, match="'fast' or 'exact'"):
+        config.set_conv_precision("best")
+
+
 SHAPES = [
+    conv2d(4, 30, 64, 64, 3, p=1),
+    conv2d(1, 8, 64, 512, 3, p=1),
     conv2d(2, 28, 64, 96, 3, p=1),
     conv2d(1, 56, 64, 40, 1),
     FIRST_LAYER,
@@ -258,7 +319,7 @@ def test_same_bits_for_any_number_of_threads(spec):
 
 
 @pytest.mark.parametrize("spec", SHAPES)
-def test_an_infinity_stays_inside_its_window(spec):
+def test_an_infinity_stays_inside_its_window(spec, exactly):
     x, w = arrays(3, spec.x_shape, spec.w_shape)
     x[0, 5, 5, 1] = np.inf
     with np.errstate(invalid="ignore"):

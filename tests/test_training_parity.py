@@ -67,7 +67,7 @@ def test_fifty_steps_follow_keras(real_keras: Any, name: str) -> None:
             model.reset_metrics()
             found.append(float(model.train_on_batch(x[rows], y[rows], return_dict=True)["loss"]))
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
-    assert losses[0][-1] < losses[0][0]
+    assert np.mean(losses[0][-10:]) < np.mean(losses[0][:10])
     assert int(ours.optimizer.iterations.numpy()) == 50
     for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, atol=2e-3)
@@ -114,33 +114,37 @@ def two_heads(k: Any) -> Any:
     )
 
 
-@pytest.mark.parametrize("form", ["lists", "dicts"])
-def test_several_inputs_and_outputs_with_weights(real_keras: Any, form: str) -> None:
-    striate.utils.set_random_seed(5)
-    ours, theirs = both(real_keras, two_heads)
+def trained_heads(model: Any, k: Any, named: bool) -> list[dict[str, Any]]:
+    """What `fit` and `evaluate` of a model with two inputs and outputs give, all arguments as lists or by name."""
     x, y = data()
     rng = np.random.default_rng(1)
     inputs = {"image": x, "extra": rng.normal(size=(160, 3)).astype("float32")}
     size = rng.normal(size=(160, 1)).astype("float32")
     weights = rng.uniform(size=160).astype("float32")
-    named = form == "dicts"
     losses: Any = {"kind": "sparse_categorical_crossentropy", "size": "mse"}
     shown: Any = {"kind": ["accuracy"], "size": ["mae"]}
     factors: Any = {"kind": 1.0, "size": 0.25}
     targets: Any = {"kind": y, "size": size}
     if not named:
         losses, shown, factors, targets = (list(v.values()) for v in (losses, shown, factors, targets))
-    found = []
-    for model, k in ((ours, striate), (theirs, real_keras)):
-        model.compile(k.optimizers.Adam(1e-3), losses, loss_weights=factors, metrics=shown, weighted_metrics=shown)
-        found.append(history(model, k, inputs, targets, sample_weight=weights))
-        found.append(model.evaluate(inputs, targets, verbose=0, batch_size=50, return_dict=True))
-        found.append({str(i): v for i, v in enumerate(model.evaluate(inputs, targets, verbose=0))})
-        found.append({n: 0 for n in model.metrics_names})
-    for a, b in zip(found[:4], found[4:], strict=True):
-        assert list(a) == list(b)
+    model.compile(k.optimizers.Adam(1e-3), losses, loss_weights=factors, metrics=shown, weighted_metrics=shown)
+    found = [history(model, k, inputs, targets, sample_weight=weights)]
+    found.append(model.evaluate(inputs, targets, verbose=0, batch_size=50, return_dict=True))
+    found.append({str(i): v for i, v in enumerate(model.evaluate(inputs, targets, verbose=0))})
+    return [*found, {n: 0 for n in model.metrics_names}]
+
+
+def test_several_inputs_and_outputs_with_weights(real_keras: Any) -> None:
+    striate.utils.set_random_seed(5)
+    ours, theirs = both(real_keras, two_heads)
+    by_name = striate.models.clone_model(ours)
+    by_name.set_weights(ours.get_weights())
+    found, expected = trained_heads(ours, striate, False), trained_heads(theirs, real_keras, False)
+    for a, b, c in zip(found, expected, trained_heads(by_name, striate, True), strict=True):
+        assert list(a) == list(b) == list(c)
         for key in a:
             np.testing.assert_allclose(a[key], b[key], rtol=3e-4, atol=1e-6, err_msg=key)
+            np.testing.assert_allclose(a[key], c[key], rtol=1e-6, err_msg=key)
 
 
 def test_class_weights_and_frozen_layers(real_keras: Any) -> None:

@@ -1,6 +1,6 @@
 """`keras.config`: settings of the process."""
 
-from striate.core.config import num_threads, set_num_threads
+from striate.core.config import conv_precision, num_threads, set_conv_precision, set_num_threads
 from striate.core.lazy import exported
 
 _get, _dir = exported(
@@ -9,7 +9,7 @@ _get, _dir = exported(
     ("striate.core.config", "striate.core.interactive", "striate.layers.policy", "striate.saving.deserialization"),
 )
 __getattr__ = _get
-__all__ = ["num_threads", "set_num_threads"]
+__all__ = ["conv_precision", "num_threads", "set_conv_precision", "set_num_threads"]
 
 
 def __dir__() -> list[str]:

@@ -6,6 +6,7 @@
     X(conv_depthwise_kernel_grad) \
     X(conv_direct)                \
     X(conv_kernel_grad)           \
+    X(conv_winograd)              \
     X(convert)                    \
     X(elementwise)                \
     X(fma_peak)                   \

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from striate import kernels
-from striate.core import dtypes
+from striate.core import config, dtypes
 from striate.ir import Builder, Graph, verify
 from striate.passes.pipeline import optimize
 from striate.plan import Buffer, Operand, Place, Plan, Step, build
@@ -239,7 +239,7 @@ class NativeEngine:
 
     def _single(self, primitive: Primitive, inputs: Sequence[np.ndarray], params: dict[str, Any]) -> Any:
         """The executable for one op on arrays of these shapes, kept for the next time."""
-        key = (primitive.name, tuple(aval_of(a) for a in inputs), tuple(sorted(params.items())))
+        key = (primitive.name, config.conv_precision(), tuple(map(aval_of, inputs)), tuple(sorted(params.items())))
         try:
             with self._lock:
                 if key in self._singles:

@@ -19,8 +19,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from striate.core import config
+
 PANEL = 32  # output channels that stand together in a packed operand (native/src/kernels/gemm/tile.h)
 DEPTHWISE_BLOCK = 16  # channels that stand together in packed depthwise weights (native/src/kernels/conv/depthwise.h)
+WINOGRAD_BLOCK = 16  # channels that stand together in transformed inputs (native/src/kernels/conv/winograd.cpp)
+MOST_FOR_6 = 256  # channels: tiles of 6x6 lose digits with the length of the sums
 MAX_SPATIAL = 3
 
 FLAG_BIAS = 1
@@ -87,13 +91,14 @@ class Algorithm:
 
 
 def choose(spec: ConvSpec) -> str:
-    """The algorithm for the forward convolution; depends on shapes alone, never on the number of threads."""
-    return _first(("depthwise", "grouped", "direct"), spec)
+    """The algorithm for the forward convolution; depends on shapes and `conv_precision`, never on the number of
+    threads."""
+    return _fast(spec, "") or _first(("depthwise", "grouped", "direct"), spec)
 
 
 def choose_input_grad(spec: ConvSpec) -> str:
     """The algorithm for the gradient with respect to the input, which is also the transposed convolution."""
-    return _first(("input_grad_depthwise", "input_grad_grouped", "input_grad"), spec)
+    return _fast(spec, "input_grad_") or _first(("input_grad_depthwise", "input_grad_grouped", "input_grad"), spec)
 
 
 def choose_kernel_grad(spec: ConvSpec) -> str:
@@ -127,6 +132,39 @@ def encode_pack(algorithm: str, spec: Spec) -> tuple[int, ...]:
 
 def _first(names: Sequence[str], spec: Spec) -> str:
     return next(name for name in names if ALGORITHMS[name].supports(spec))
+
+
+_LEAST = 2 << 20  # multiplications: below, one direct kernel is done before two parallel regions have begun
+_TRANSFORM = 40  # what the transform of one value costs, in multiplications
+_ROWS = 20  # products of fewer rows wait for their weights
+
+
+def _fast(spec: ConvSpec, prefix: str) -> str | None:
+    """Winograd's algorithm with the tiles that cost least, None where the direct one does (or the last digits count).
+
+    The costs are those of two cores with AVX-512, in multiplications; what counts is their order.
+    """
+    if config.conv_precision() == "exact" or not _fits_winograd(spec):
+        return None
+    target = spec.x_shape if prefix else spec.out_shape
+    best, algorithm = _direct_cost(spec, target), None
+    if best < _LEAST:
+        return None
+    for size in (2, 4, 6) if max(spec.cin, spec.cout) <= MOST_FOR_6 else (2, 4):
+        cost = _winograd_cost(spec, target, size)
+        if cost < 0.9 * best:  # larger tiles need more memory for weights, so they must pay
+            best, algorithm = cost, f"{prefix}winograd{size}"
+    return algorithm
+
+
+def _direct_cost(spec: ConvSpec, target: tuple[int, ...]) -> int:
+    return 9 * spec.cin * spec.cout * max(math.prod(target[:-1]), _ROWS)
+
+
+def _winograd_cost(spec: ConvSpec, target: tuple[int, ...], size: int) -> int:
+    tiles = target[0] * -(-target[1] // size) * -(-target[2] // size)
+    product = spec.cin * spec.cout * max(tiles, _ROWS)
+    return (size + 2) ** 2 * (product + _TRANSFORM * tiles * (spec.cin + spec.cout))
 
 
 def _panels(channels: int) -> int:
@@ -202,7 +240,30 @@ def _matmul_size(spec: MatmulSpec) -> int:
     return spec.k * _panels(spec.n)
 
 
+def _fits_winograd(spec: ConvSpec) -> bool:
+    plain = spec.w_shape[:-2] == (3, 3) and spec.strides == (1, 1) and spec.dilation == (1, 1) and spec.groups == 1
+    pads = all(0 <= p <= 2 for pair in spec.pads for p in pair)
+    return plain and pads and spec.cin % WINOGRAD_BLOCK == 0 and spec.cout % WINOGRAD_BLOCK == 0
+
+
+def _winograd(size: int) -> dict[str, Algorithm]:
+    """F(size x size, 3 x 3), forward and for the input's gradient."""
+    points, name = (size + 2) ** 2, f"winograd{size}"
+
+    def algorithm(kernel: str, depth: Callable[[ConvSpec], int], channels: Callable[[ConvSpec], int]) -> Algorithm:
+        size_of = lambda spec: points * depth(spec) * _panels(channels(spec))  # noqa: E731
+        return Algorithm(kernel, f"{kernel}_pack", _fits_winograd, size_of, _encode_conv, _encode_groups)
+
+    return {
+        name: algorithm(f"conv_{name}", lambda s: s.cin, lambda s: s.cout),
+        f"input_grad_{name}": algorithm(f"conv_{name}_input_grad", lambda s: s.cout, lambda s: s.cin),
+    }
+
+
 ALGORITHMS: dict[str, Algorithm] = {
+    **_winograd(2),
+    **_winograd(4),
+    **_winograd(6),
     "direct": Algorithm("conv_direct", "conv_pack", _any_conv, _direct_size, _encode_conv, _encode_groups),
     "depthwise": Algorithm(
         "conv_depthwise", "conv_depthwise_pack", _is_depthwise, _depthwise_size, _encode_conv, _encode_groups

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from striate import engines
-from striate.core import dtypes, tree
+from striate.core import config, dtypes, tree
 from striate.ir import Aval
 from striate.trace.tracing import Traced, trace
 
@@ -94,7 +94,7 @@ class Cache:
     def get(self, key: Any, fn: Callable[..., Any], arrays: Sequence[np.ndarray]) -> CompiledFunction:
         """The compiled `fn` for arrays of these shapes and dtypes; `key` says what else its trace depends on."""
         engine = engines.current()
-        full = (key, engine.name, tuple((a.shape, a.dtype) for a in arrays))
+        full = (key, engine.name, config.conv_precision(), tuple((a.shape, a.dtype) for a in arrays))
         with self._lock:
             found = self._entries.get(full)
             if found is None:

@@ -122,23 +122,20 @@ class CompileMetrics(metrics.Metric):
             m.reset_state()
 
     def result(self) -> dict[str, Any]:
-        """The values by the names that the logs show.
+        """The values by the names that the logs show: the output's name before the metric's, numbered if needed.
 
         Raises:
             ValueError: it has not seen a batch.
         """
         if not self.built:
             raise ValueError("Cannot get result() since the metric has not yet been built.")
-        return {name: m.result() for name, m in self.named()}
-
-    def named(self) -> Iterator[tuple[str, Any]]:
-        """The metrics with the names that the logs show: each once, with the output's name before, numbered if
-        needed."""
         taken: dict[str, int] = {}
+        results = {}
         for what, found in self._found.items():
             for group in found:
                 for m in _of(group):
-                    yield _free_name(m.name, group, what == "weighted_metrics", taken), m
+                    results[_free_name(m.name, group, what == "weighted_metrics", taken)] = m.result()
+        return results
 
     def get_config(self) -> dict[str, Any]:
         """Not offered: the model's compile config holds what this was made of."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from striate.callbacks import CallbackList
 from striate.core import tree
 from striate.training.batches import Batches, arrays_of
 from striate.training.steps import Step
@@ -27,24 +28,28 @@ class Predictor:
         shown = _verbosity(verbose)
         if not shown and not callbacks and batches.count == 1 and batches.samples is not None:
             return self.step(next(iter(batches)))
-        listeners = _Listeners(self.model, callbacks, batches.count)
+        if not isinstance(callbacks, CallbackList):
+            callbacks = CallbackList(callbacks, model=self.model, verbose=shown, epochs=1, steps=batches.count)
         bar = Progbar(batches.count, verbose=shown) if shown else None
-        return self._loop(batches, listeners, bar)
+        return self._loop(batches, callbacks, bar)
 
-    def _loop(self, batches: Batches, listeners: _Listeners, bar: Progbar | None) -> Any:
+    def _loop(self, batches: Batches, callbacks: CallbackList, bar: Progbar | None) -> Any:
         results = Results(batches.samples)
-        listeners.tell("on_predict_begin")
+        self.model.stop_predicting = False
+        callbacks.on_predict_begin()
         done = 0
         for done, batch in enumerate(batches, start=1):
-            listeners.tell("on_predict_batch_begin", done - 1)
+            callbacks.on_predict_batch_begin(done - 1)
             outputs = self.step(batch)
             results.add(outputs)
-            listeners.tell("on_predict_batch_end", done - 1, {"outputs": outputs})
+            callbacks.on_predict_batch_end(done - 1, {"outputs": outputs})
             if bar is not None:
                 bar.update(done, finalize=done == batches.count)
+            if self.model.stop_predicting:
+                break
         if bar is not None and done != batches.count:
             bar.update(done, finalize=True)
-        listeners.tell("on_predict_end")
+        callbacks.on_predict_end()
         return results.joined()
 
     def on_batch(self, x: Any) -> Any:
@@ -61,21 +66,6 @@ def _verbosity(verbose: Any) -> int:
     if isinstance(verbose, str) or verbose not in (0, 1, 2):
         raise ValueError(f"`verbose` must be 'auto', 0, 1 or 2. Received: verbose={verbose!r}")
     return int(verbose)
-
-
-class _Listeners:
-    """The callbacks of a call of `predict`; a method that one lacks is left out."""
-
-    def __init__(self, model: Any, callbacks: Any, count: int | None) -> None:
-        self.callbacks = callbacks if isinstance(callbacks, list | tuple) else [] if callbacks is None else [callbacks]
-        self.tell("set_model", model)
-        self.tell("set_params", {"steps": count})
-
-    def tell(self, what: str, *args: Any) -> None:
-        for callback in self.callbacks:
-            method = getattr(callback, what, None)
-            if method is not None:
-                method(*args)
 
 
 class Results:

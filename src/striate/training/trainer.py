@@ -392,7 +392,7 @@ class Trainer:
         """The values of `logs` in the order of the metrics; the value itself if there is one."""
         names = []
         for m in self.metrics:
-            names += [name for name, _ in m.named()] if isinstance(m, CompileMetrics) else [m.name]
+            names += [one.name for one in m.metrics] if isinstance(m, CompileMetrics) else [m.name]
         ordered = [logs[n] for n in names if n in logs] + [logs[n] for n in sorted(logs) if n not in names]
         return ordered[0] if len(ordered) == 1 else ordered
 

@@ -1,0 +1,369 @@
+// 3x3 convolutions with stride 1, and their input gradients, by Winograd's minimal filtering (winograd.h).
+//
+// Transformed weights: [panel of 32 target channels][point][source channel][32]. Transformed input: per point
+// [block of 16 source channels][tile][16], so that a row of the product stands at a constant distance from the next.
+#include <cstring>
+#include <utility>
+
+#include "core/thread_pool.h"
+#include "kernels/conv/check.h"
+#include "kernels/conv/finish.h"
+#include "kernels/conv/winograd.h"
+#include "kernels/gemm/tile.h"
+
+namespace striate {
+namespace STRIATE_ISA_NS {
+namespace {
+
+constexpr int kBlock = 16;                  // source channels that stand together
+constexpr int kParts = kBlock / kLanes;     // vectors of them
+constexpr int64_t kPointPad = 48;           // floats: points a power of two apart would share lines of the cache
+constexpr int64_t kNearFloats = 200 << 10;  // transformed input that one thread keeps near
+
+// The convolution that is computed: source correlated with a 3x3 kernel, whichever pass it is.
+struct Image {
+    const float* source;
+    float* target;
+    int64_t batch, height, width, depth;      // of the source
+    int64_t out_height, out_width, channels;  // of the target
+    int64_t top, left;                        // padding
+    Finish finish;
+};
+
+Image read_image(const Step& s, bool forward) {
+    const Tensor &x = forward ? s.in[0] : s.out[0], &y = forward ? s.out[0] : s.in[0];
+    const Conv c = read_conv(s, x, y);
+    Image g{s.in[0].f32(), s.out[0].f32(), c.batch, 0, 0, 0, 0, 0, 0, 0, 0, {}};
+    const int64_t *from = forward ? c.x : c.y, *to = forward ? c.y : c.x;
+    g.height = from[1], g.width = from[2], g.out_height = to[1], g.out_width = to[2];
+    g.depth = forward ? c.cin : c.cout;
+    g.channels = forward ? c.cout : c.cin;
+    g.top = forward ? c.lo[1] : 2 - c.lo[1];
+    g.left = forward ? c.lo[2] : 2 - c.lo[2];
+    g.finish = read_finish(s, c.activation, c.flags);
+    return g;
+}
+
+// How the tiles are cut; from the shape alone. Where there are many, each thread transforms the input of its own tiles
+// and multiplies them by all panels. Where there are few, all threads transform, meet, and share the panels.
+template <int Pairs>
+struct Cut {
+    static constexpr int kOut = Scheme<Pairs>::kOut, kIn = Scheme<Pairs>::kIn, kPoints = kIn * kIn;
+    int64_t rows, columns, tiles, panels, blocks;
+    int64_t together;  // tiles of one item
+    bool shared;
+
+    explicit Cut(const Image& g) {
+        rows = (g.out_height + kOut - 1) / kOut;
+        columns = (g.out_width + kOut - 1) / kOut;
+        tiles = g.batch * rows * columns;
+        panels = (g.channels + kPanel - 1) / kPanel;
+        blocks = g.depth / kBlock;
+        const int64_t fit = kNearFloats / (kPoints * g.depth) / kRows;
+        together = std::clamp<int64_t>(fit, 1, 112 / kRows) * kRows;
+        shared = tiles < 8 * together;
+        if (shared) together = std::min<int64_t>(tiles, 4 * kRows);
+    }
+    int64_t held() const { return shared ? tiles : together; }  // tiles of one transformed input
+    int64_t point_step() const { return blocks * held() * kBlock + kPointPad; }
+    int64_t input_floats() const { return kPoints * point_step(); }
+    int64_t product_floats() const { return kPoints * together * kPanel; }
+    int64_t items() const { return (tiles + together - 1) / together; }
+};
+
+struct Layout {
+    std::size_t zeros, inputs, products, total;
+};
+
+template <int Pairs>
+Layout layout_of(const Image& g, int threads) {
+    const Cut<Pairs> c(g);
+    const auto bytes = [](int64_t floats) { return (static_cast<std::size_t>(floats) * sizeof(float) + 63) / 64 * 64; };
+    Layout l;
+    l.zeros = bytes(g.depth);
+    l.inputs = bytes(c.input_floats());
+    l.products = bytes(c.product_floats());
+    l.total = l.zeros + l.inputs * (c.shared ? 1 : threads) + l.products * threads;
+    return l;
+}
+
+// Rows r of the product: sum over k of v[k / 16][r][k % 16] * u[k][32 columns].
+template <int R, int NV>
+__attribute__((noinline)) void multiply(const float* v, int64_t blocks, int64_t block_step, const float* u,
+                                        float* out) {
+    Vec acc[R][NV] = {};
+    for (int64_t b = 0; b < blocks; ++b) {
+        const float* row = v + b * block_step;
+        __builtin_prefetch(row + block_step);
+        for (int k = 0; k < kBlock; ++k) {
+            Vec uv[NV];
+#pragma GCC unroll 2
+            for (int i = 0; i < NV; ++i) {
+                uv[i] = load(u + i * kLanes);
+                __builtin_prefetch(u + kPrefetch + i * kLanes);
+            }
+            u += kPanel;
+#pragma GCC unroll 16
+            for (int r = 0; r < R; ++r) {
+                const Vec a = broadcast(row[r * kBlock + k]);
+#pragma GCC unroll 2
+                for (int i = 0; i < NV; ++i) acc[r][i] += a * uv[i];
+            }
+        }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+        for (int i = 0; i < NV; ++i) store(out + r * kPanel + i * kLanes, acc[r][i]);
+}
+
+using MultiplyFn = void (*)(const float*, int64_t, int64_t, const float*, float*);
+
+template <int... R>
+constexpr std::array<MultiplyFn, sizeof...(R)> multiply_table(std::integer_sequence<int, R...>) {
+    return {{&multiply<R + 1, 2>...}};
+}
+
+template <int Pairs>
+class Winograd {
+    using S = Scheme<Pairs>;
+    static constexpr int kOut = S::kOut, kIn = S::kIn, kPoints = kIn * kIn;
+
+public:
+    Winograd(const Image& g, const Step& s)
+        : g_(g), c_(g), l_(layout_of<Pairs>(g, s.pool->threads())), scratch_(static_cast<char*>(s.scratch)) {
+        std::memset(scratch_, 0, l_.zeros);
+        weights_ = s.in[1].f32();
+        threads_inputs_ = c_.shared ? 1 : s.pool->threads();
+    }
+
+    void run(ThreadPool& pool) {
+        if (c_.shared) {
+            parallel_for(pool, c_.tiles, c_.tiles > 1, [&](int64_t tile, int) { transform(tile, tile, input(0)); });
+            // Few tiles: the panels are what there is to share, and each panel's weights are read once.
+            parallel_for(pool, c_.items() * c_.panels, c_.items() * c_.panels > 1,
+                         [&](int64_t i, int thread) { block(i % c_.items(), i / c_.items(), input(0), true, thread); });
+        } else {
+            parallel_for(pool, c_.items(), true, [&](int64_t i, int thread) {
+                const int64_t first = i * c_.together, last = std::min(c_.tiles, first + c_.together);
+                for (int64_t tile = first; tile < last; ++tile) transform(tile, tile - first, input(thread));
+                for (int64_t p = 0; p < c_.panels; ++p) block(i, p, input(thread), false, thread);
+            });
+        }
+    }
+
+private:
+    float* input(int which) const { return reinterpret_cast<float*>(scratch_ + l_.zeros + l_.inputs * which); }
+    float* products(int thread) const {
+        return reinterpret_cast<float*>(scratch_ + l_.zeros + l_.inputs * threads_inputs_ + l_.products * thread);
+    }
+
+    // V = B' d B of one tile, all channels, to place `at` of the transformed input.
+    void transform(int64_t tile, int64_t at, float* to) const {
+        const float* from[kPoints];
+        const float* zeros = reinterpret_cast<const float*>(scratch_);
+        const int64_t column = tile % c_.columns, row = tile / c_.columns % c_.rows;
+        const float* image = g_.source + tile / c_.columns / c_.rows * g_.height * g_.width * g_.depth;
+        const int64_t y0 = row * kOut - g_.top, x0 = column * kOut - g_.left;
+        for (int i = 0; i < kIn; ++i)
+            for (int j = 0; j < kIn; ++j) {
+                const bool inside = y0 + i >= 0 && y0 + i < g_.height && x0 + j >= 0 && x0 + j < g_.width;
+                from[i * kIn + j] = inside ? image + ((y0 + i) * g_.width + x0 + j) * g_.depth : zeros;
+            }
+        const int64_t block_step = c_.held() * kBlock;
+        for (int64_t b = 0; b < c_.blocks; ++b)
+            for (int part = 0; part < kParts; ++part)
+                transform_vector(from, b * kBlock + part * kLanes, to + b * block_step + at * kBlock + part * kLanes);
+    }
+
+    void transform_vector(const float* const* from, int64_t channel, float* to) const {
+        Vec half[kPoints];
+        for (int j = 0; j < kIn; ++j) {
+            Vec d[kIn];
+#pragma GCC unroll 8
+            for (int i = 0; i < kIn; ++i) d[i] = load(from[i * kIn + j] + channel);
+            S::input(d, 1, half + j, kIn);
+        }
+        const int64_t step = c_.point_step();
+        for (int i = 0; i < kIn; ++i) {
+            Vec v[kIn];
+            S::input(half + i * kIn, 1, v, 1);
+#pragma GCC unroll 8
+            for (int j = 0; j < kIn; ++j) store(to + (i * kIn + j) * step, v[j]);
+        }
+    }
+
+    // One item's tiles times one panel of weights, and back.
+    void block(int64_t item, int64_t panel, const float* from, bool shared, int thread) const {
+        static constexpr auto table = multiply_table(std::make_integer_sequence<int, kRows>{});
+        const int64_t first = item * c_.together, count = std::min(c_.tiles, first + c_.together) - first;
+        const int64_t groups = (count + kRows - 1) / kRows, block_step = c_.held() * kBlock;
+        const float* u = weights_ + panel * kPoints * g_.depth * kPanel;
+        float* out = products(thread);
+        const float* base = from + (shared ? first * kBlock : 0);
+        for (int point = 0; point < kPoints; ++point)
+            for (int64_t q = 0; q < groups; ++q) {
+                const int64_t r0 = count * q / groups, r1 = count * (q + 1) / groups;
+                for (int half = 0; half < kPanel; half += kTileCols)
+                    table[r1 - r0 - 1](base + point * c_.point_step() + r0 * kBlock, c_.blocks, block_step,
+                                       u + point * g_.depth * kPanel + half,
+                                       out + (point * c_.together + r0) * kPanel + half);
+            }
+        const int64_t columns = std::min<int64_t>(kPanel, g_.channels - panel * kPanel);
+        for (int64_t t = 0; t < count; ++t) finish(first + t, out + t * kPanel, panel * kPanel, columns);
+    }
+
+    // Y = A' M A of one tile, bias, residual, activation, and out.
+    void finish(int64_t tile, const float* m, int64_t channel, int64_t columns) const {
+        const int64_t column = tile % c_.columns, row = tile / c_.columns % c_.rows;
+        const int64_t image = tile / c_.columns / c_.rows;
+        const int64_t height = std::min<int64_t>(kOut, g_.out_height - row * kOut);
+        const int64_t width = std::min<int64_t>(kOut, g_.out_width - column * kOut);
+        const int64_t start =
+            ((image * g_.out_height + row * kOut) * g_.out_width + column * kOut) * g_.channels + channel;
+        for (int64_t c = 0; c < columns; c += kLanes) {
+            Vec half[kOut * kIn], y[kOut * kOut];
+            for (int j = 0; j < kIn; ++j) {
+                Vec v[kIn];
+#pragma GCC unroll 8
+                for (int i = 0; i < kIn; ++i) v[i] = load(m + (i * kIn + j) * c_.together * kPanel + c);
+                S::output(v, 1, half + j, kIn);
+            }
+            for (int i = 0; i < kOut; ++i) S::output(half + i * kIn, 1, y + i * kOut, 1);
+            put(y, start + c, channel + c, height, width);
+        }
+        if (g_.finish.activation.id == kLinear || g_.finish.activation.id == kRelu) return;
+        for (int64_t i = 0; i < height; ++i)
+            for (int64_t j = 0; j < width; ++j)
+                activate(g_.finish.activation, g_.target + start + (i * g_.out_width + j) * g_.channels,
+                         static_cast<int>(columns));
+    }
+
+    void put(const Vec* y, int64_t start, int64_t channel, int64_t height, int64_t width) const {
+        const Vec bias = g_.finish.bias ? load(g_.finish.bias + channel) : Vec{};
+        const bool relu = g_.finish.activation.id == kRelu;
+        for (int64_t i = 0; i < height; ++i)
+            for (int64_t j = 0; j < width; ++j) {
+                const int64_t at = start + (i * g_.out_width + j) * g_.channels;
+                Vec v = y[i * kOut + j] + bias;
+                if (g_.finish.residual) v += load(g_.finish.residual + at);
+                store(g_.target + at, relu ? at_least(v, Vec{}) : v);
+            }
+    }
+
+    const Image& g_;
+    const Cut<Pairs> c_;
+    const Layout l_;
+    char* scratch_;
+    const float* weights_;
+    int threads_inputs_;
+};
+
+template <int Pairs, bool Forward>
+void run_winograd(const Step& s) {
+    if (s.out[0].size() == 0) return;
+    const Image g = read_image(s, Forward);
+    Winograd<Pairs>(g, s).run(*s.pool);
+}
+
+template <int Pairs, bool Forward>
+std::size_t winograd_scratch(const Step& s, int threads) {
+    return layout_of<Pairs>(read_image(s, Forward), threads).total;
+}
+
+// The kernels of 16 source channels and one panel of target channels, [tap][source channel][target channel]; the input
+// gradient's are turned round. Each line of the raw kernel is read once.
+template <bool Forward>
+void gather_kernels(const float* w, int64_t cin, int64_t cout, int64_t first, int64_t panel, float* to) {
+    const int64_t here = std::min<int64_t>(kPanel, (Forward ? cout : cin) - panel * kPanel);
+    for (int tap = 0; tap < 9; ++tap) {
+        const float* from = w + (Forward ? tap : 8 - tap) * cin * cout;
+        float* block = to + tap * kBlock * kPanel;
+        if (Forward) {
+            for (int64_t k = 0; k < kBlock; ++k)
+                std::memcpy(block + k * kPanel, from + (first + k) * cout + panel * kPanel, sizeof(float) * here);
+        } else {
+            for (int64_t c = 0; c < here; ++c)
+                for (int64_t k = 0; k < kBlock; ++k)
+                    block[k * kPanel + c] = from[(panel * kPanel + c) * cout + first + k];
+        }
+    }
+}
+
+// U = G g G'.
+template <int Pairs, bool Forward>
+void pack_winograd(const Step& s) {
+    constexpr int kIn = Scheme<Pairs>::kIn, kPoints = kIn * kIn;
+    const Tensor& w = s.in[0];
+    if (s.out[0].size() == 0) return;
+    const int64_t cin = w.shape[w.rank - 2], cout = w.shape[w.rank - 1];
+    const int64_t depth = Forward ? cin : cout, channels = Forward ? cout : cin;
+    const int64_t panels = (channels + kPanel - 1) / kPanel;
+    parallel_for(*s.pool, panels * (depth / kBlock), true, [&](int64_t i, int) {
+        const int64_t panel = i % panels, first = i / panels * kBlock;
+        float raw[9 * kBlock * kPanel] = {}, made[kPoints * kBlock * kPanel];
+        gather_kernels<Forward>(w.f32(), cin, cout, first, panel, raw);
+        for (int64_t at = 0; at < kBlock * kPanel; at += kLanes) {
+            Vec half[kIn * 3], u[kPoints];
+            for (int t = 0; t < 3; ++t) {
+                Vec g[3];
+                for (int r = 0; r < 3; ++r) g[r] = load(raw + (r * 3 + t) * kBlock * kPanel + at);
+                Scheme<Pairs>::kernel(g, 1, half + t, 3);
+            }
+            for (int p = 0; p < kIn; ++p) Scheme<Pairs>::kernel(half + p * 3, 1, u + p * kIn, 1);
+            for (int p = 0; p < kPoints; ++p) store(made + p * kBlock * kPanel + at, u[p]);
+        }
+        float* to = s.out[0].f32() + (panel * kPoints * depth + first) * kPanel;
+        for (int p = 0; p < kPoints; ++p)
+            std::memcpy(to + p * depth * kPanel, made + p * kBlock * kPanel, sizeof(float) * kBlock * kPanel);
+    });
+}
+
+template <int Pairs, bool Forward>
+const char* check_winograd(const Step& s) {
+    if (s.n_in < 2 || s.n_out != 1) return "expected at least two inputs and one output";
+    const Tensor &x = Forward ? s.in[0] : s.out[0], &y = Forward ? s.out[0] : s.in[0];
+    if (const char* problem = check_geometry(s, x, y)) return problem;
+    const Conv c = read_conv(s, x, y);
+    for (int i = 0; i < kAxes; ++i) {
+        const int64_t kernel = i == 0 ? 1 : 3;
+        if (c.kernel[i] != kernel || c.stride[i] != 1 || c.dilation[i] != 1) return "expected 3x3 with stride 1";
+        if (c.lo[i] < 0 || c.lo[i] >= kernel || c.hi[i] < 0 || c.hi[i] >= kernel) return "expected pads of 0 to 2";
+    }
+    if (c.groups != 1 || c.cin % kBlock || c.cout % kBlock) return "expected one group, channels in sixteens";
+    const int64_t depth = Forward ? c.cin : c.cout, channels = Forward ? c.cout : c.cin;
+    constexpr int64_t points = Cut<Pairs>::kPoints;
+    if (s.in[1].size() != points * depth * padded(channels, kPanel)) return "the packed kernel has another size";
+    return check_finish(s, s.ints + kConvInts - 2, channels);
+}
+
+template <int Pairs, bool Forward>
+const char* check_pack_winograd(const Step& s) {
+    if (s.n_in != 1 || s.n_out != 1 || !are_floats(s)) return "expected one float32 input and output";
+    const Tensor& w = s.in[0];
+    if (w.rank != 4 || w.shape[0] != 3 || w.shape[1] != 3) return "expected a kernel (3, 3, channels in, channels out)";
+    const int64_t depth = w.shape[Forward ? 2 : 3], channels = w.shape[Forward ? 3 : 2];
+    if (depth % kBlock || channels % kBlock) return "expected channels in sixteens";
+    constexpr int64_t points = Cut<Pairs>::kPoints;
+    return s.out[0].size() == points * depth * padded(channels, kPanel) ? nullptr : "the output has another size";
+}
+
+#define STRIATE_WINOGRAD(pairs, name, forward)                                                                         \
+    {"conv_" name, &run_winograd<pairs, forward>, &winograd_scratch<pairs, forward>, &check_winograd<pairs, forward>}, \
+    {                                                                                                                  \
+        "conv_" name "_pack", &pack_winograd<pairs, forward>, nullptr, &check_pack_winograd<pairs, forward>            \
+    }
+
+constexpr Kernel kKernels[] = {
+    STRIATE_WINOGRAD(1, "winograd2", true), STRIATE_WINOGRAD(1, "winograd2_input_grad", false),
+    STRIATE_WINOGRAD(2, "winograd4", true), STRIATE_WINOGRAD(2, "winograd4_input_grad", false),
+    STRIATE_WINOGRAD(3, "winograd6", true), STRIATE_WINOGRAD(3, "winograd6_input_grad", false),
+};
+
+}  // namespace
+
+extern const KernelTable conv_winograd_table;
+const KernelTable conv_winograd_table = {kKernels, 12};
+
+}  // namespace STRIATE_ISA_NS
+}  // namespace striate

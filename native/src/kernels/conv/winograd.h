@@ -1,0 +1,141 @@
+// Winograd's minimal filtering F(M x M, 3 x 3) (Lavin and Gray 2016; Toom 1963, Cook 1966): an M x M tile of outputs
+// from (M + 2)^2 products instead of 9 M^2. The interpolation points are 0, +-p for each p of a scheme, and infinity,
+// so every transform splits into an even and an odd half.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <utility>
+
+#include "core/simd.h"
+
+namespace striate {
+namespace STRIATE_ISA_NS {
+
+template <int Pairs>
+struct Points;
+template <>
+struct Points<1> {
+    static constexpr double p[1] = {1.0};
+};
+template <>
+struct Points<2> {
+    static constexpr double p[2] = {0.75, 1.5};  // half the error of 1 and 2
+};
+template <>
+struct Points<3> {
+    static constexpr double p[3] = {1.0, 2.0, 0.5};
+};
+
+// One-dimensional transforms with 2 * Pairs outputs. With Q(x) = prod (x^2 - p^2) = sum c_k x^2k, and Q_q without the
+// factor of point q, the rows of B' are the coefficients of Q, x Q, and x (x +- p_q) Q_q.
+template <int Pairs>
+struct Scheme {
+    static constexpr int kOut = 2 * Pairs, kIn = kOut + 2;
+
+    static constexpr double square(double x) { return x * x; }
+
+    // The coefficients of prod (x^2 - p_r^2) over all r but `without`, of 1, x^2, x^4, ...
+    static constexpr std::array<double, Pairs + 1> product(int without) {
+        std::array<double, Pairs + 1> c{};
+        c[0] = 1;
+        for (int r = 0, degree = 0; r < Pairs; ++r) {
+            if (r == without) continue;
+            for (int k = ++degree; k > 0; --k) c[k] = c[k - 1] - square(Points<Pairs>::p[r]) * c[k];
+            c[0] *= -square(Points<Pairs>::p[r]);
+        }
+        return c;
+    }
+
+    static constexpr double power(double x, int n) { return n == 0 ? 1.0 : x * power(x, n - 1); }
+
+    // What the kernel's value at a point is divided by: the product of the distances to the other points.
+    static constexpr double divisor(int q) {
+        double f = 1;
+        for (int r = 0; r < Pairs; ++r)
+            if (r != q) f *= (q < 0 ? 0 : square(Points<Pairs>::p[q])) - square(Points<Pairs>::p[r]);
+        return q < 0 ? f : 2 * square(Points<Pairs>::p[q]) * f;
+    }
+
+    // t = B' d, elements `step` apart in both.
+    static inline __attribute__((always_inline)) void input(const Vec* d, int d_step, Vec* t, int t_step) {
+        static constexpr auto all = product(-1);
+        Vec zero = Vec{}, last = Vec{};
+#pragma GCC unroll 8
+        for (int k = 0; k <= Pairs; ++k) {
+            zero += static_cast<float>(all[k]) * d[2 * k * d_step];
+            last += static_cast<float>(all[k]) * d[(2 * k + 1) * d_step];
+        }
+        t[0] = zero;
+        t[(kIn - 1) * t_step] = last;
+        pairs_of(d, d_step, t, t_step, std::make_integer_sequence<int, Pairs>{});
+    }
+
+    // y = A' m.
+    static inline __attribute__((always_inline)) void output(const Vec* m, int m_step, Vec* y, int y_step) {
+        Vec sum[Pairs], difference[Pairs];
+#pragma GCC unroll 4
+        for (int q = 0; q < Pairs; ++q) {
+            sum[q] = m[(1 + 2 * q) * m_step] + m[(2 + 2 * q) * m_step];
+            difference[q] = m[(1 + 2 * q) * m_step] - m[(2 + 2 * q) * m_step];
+        }
+        rows_of(m, m_step, sum, difference, y, y_step, std::make_integer_sequence<int, kOut>{});
+    }
+
+    // u = G g.
+    static inline __attribute__((always_inline)) void kernel(const Vec* g, int g_step, Vec* u, int u_step) {
+        constexpr float at_zero = static_cast<float>(1 / divisor(-1));
+        u[0] = at_zero * g[0];
+        u[(kIn - 1) * u_step] = g[2 * g_step];
+        values_of(g, g_step, u, u_step, std::make_integer_sequence<int, Pairs>{});
+    }
+
+private:
+    template <int... Q>
+    static inline __attribute__((always_inline)) void pairs_of(const Vec* d, int ds, Vec* t, int ts,
+                                                               std::integer_sequence<int, Q...>) {
+        (pair<Q>(d, ds, t, ts), ...);
+    }
+    template <int Q>
+    static inline __attribute__((always_inline)) void pair(const Vec* d, int ds, Vec* t, int ts) {
+        constexpr auto c = product(Q);
+        Vec even = Vec{}, odd = Vec{};
+#pragma GCC unroll 8
+        for (int k = 0; k < Pairs; ++k) {
+            even += static_cast<float>(c[k]) * d[(2 * k + 2) * ds];
+            odd += static_cast<float>(c[k] * Points<Pairs>::p[Q]) * d[(2 * k + 1) * ds];
+        }
+        t[(1 + 2 * Q) * ts] = even + odd;
+        t[(2 + 2 * Q) * ts] = even - odd;
+    }
+
+    template <int... I>
+    static inline __attribute__((always_inline)) void rows_of(const Vec* m, int ms, const Vec* sum,
+                                                              const Vec* difference, Vec* y, int ys,
+                                                              std::integer_sequence<int, I...>) {
+        (row<I>(m, ms, sum, difference, y, ys, std::make_integer_sequence<int, Pairs>{}), ...);
+    }
+    template <int I, int... Q>
+    static inline __attribute__((always_inline)) void row(const Vec* m, int ms, const Vec* sum, const Vec* difference,
+                                                          Vec* y, int ys, std::integer_sequence<int, Q...>) {
+        Vec v = I == 0 ? m[0] : I == kOut - 1 ? m[(kIn - 1) * ms] : Vec{};
+        ((v += static_cast<float>(power(Points<Pairs>::p[Q], I)) * (I % 2 ? difference[Q] : sum[Q])), ...);
+        y[I * ys] = v;
+    }
+
+    template <int... Q>
+    static inline __attribute__((always_inline)) void values_of(const Vec* g, int gs, Vec* u, int us,
+                                                                std::integer_sequence<int, Q...>) {
+        (value<Q>(g, gs, u, us), ...);
+    }
+    template <int Q>
+    static inline __attribute__((always_inline)) void value(const Vec* g, int gs, Vec* u, int us) {
+        constexpr double p = Points<Pairs>::p[Q], f = 1 / divisor(Q);
+        const Vec even = static_cast<float>(f) * g[0] + static_cast<float>(f * p * p) * g[2 * gs];
+        const Vec odd = static_cast<float>(f * p) * g[gs];
+        u[(1 + 2 * Q) * us] = even + odd;
+        u[(2 + 2 * Q) * us] = even - odd;
+    }
+};
+
+}  // namespace STRIATE_ISA_NS
+}  // namespace striate
