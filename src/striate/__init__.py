@@ -22,6 +22,7 @@ _NAMES = {
     "Layer": "striate.layers",
     "Model": "striate.models",
     "Operation": "striate.trace",
+    "Optimizer": "striate.optimizers",
     "Regularizer": "striate.regularizers",
     "Sequential": "striate.models",
     "Variable": "striate.trace",

@@ -2,4 +2,4 @@
 
 from striate.core.lazy import exported
 
-__getattr__, __dir__ = exported(__name__, "keras.mixed_precision", ("striate.layers.policy",))
+__getattr__, __dir__ = exported(__name__, "keras.mixed_precision", ("striate.layers.policy", "striate.optimizers"))

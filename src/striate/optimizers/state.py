@@ -68,6 +68,9 @@ class OptimizerState:
         self.__dict__["_trainable_variables"] = list(variables)
         self.__dict__["_indices"] = {id(v): i for i, v in enumerate(variables)}
 
+    def _obj_type(self) -> str:
+        return "Optimizer"
+
     def _var_key(self, variable: Variable) -> int:
         return id(variable)
 
