@@ -8,6 +8,7 @@ from striate.layers.convolutional.separable import SeparableConv1D, SeparableCon
 from striate.layers.convolutional.transpose import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 from striate.layers.core import Activation, Dropout, Identity, Lambda, Masking, Rescaling
 from striate.layers.dense import Dense
+from striate.layers.embedding import Embedding
 from striate.layers.input_layer import Input, InputLayer
 from striate.layers.input_spec import InputSpec
 from striate.layers.layer import Layer
@@ -29,7 +30,19 @@ from striate.layers.merging import (
     multiply,
     subtract,
 )
+from striate.layers.noise import (
+    ActivityRegularization,
+    AlphaDropout,
+    GaussianDropout,
+    GaussianNoise,
+    SpatialDropout1D,
+    SpatialDropout2D,
+    SpatialDropout3D,
+)
 from striate.layers.normalization import BatchNormalization
+from striate.layers.normalization_group import GroupNormalization
+from striate.layers.normalization_layer import LayerNormalization, RMSNormalization, UnitNormalization
+from striate.layers.normalization_spectral import SpectralNormalization
 from striate.layers.pooling import (
     AdaptiveAveragePooling1D,
     AdaptiveAveragePooling2D,
@@ -54,17 +67,24 @@ from striate.layers.pooling import (
     MaxPooling3D,
 )
 from striate.layers.preprocessing import (
+    AutoContrast,
+    CategoryEncoding,
     CenterCrop,
+    Discretization,
     Normalization,
+    Pipeline,
     RandomBrightness,
+    RandomColorDegeneration,
     RandomColorJitter,
     RandomContrast,
     RandomCrop,
     RandomErasing,
     RandomFlip,
+    RandomGaussianBlur,
     RandomGrayscale,
     RandomHue,
     RandomInvert,
+    RandomPosterization,
     RandomRotation,
     RandomSaturation,
     RandomSharpness,
@@ -89,6 +109,7 @@ from striate.layers.reshaping import (
     ZeroPadding2D,
     ZeroPadding3D,
 )
+from striate.layers.wrappers import TimeDistributed, Wrapper
 
 __getattr__, _dir = exported(__name__, "keras.layers", ("striate.saving.serialization",))  # serialize, deserialize
 
@@ -118,6 +139,7 @@ MaxPool3D = MaxPooling3D
 
 __all__ = [
     "Activation",
+    "ActivityRegularization",
     "AdaptiveAveragePooling1D",
     "AdaptiveAveragePooling2D",
     "AdaptiveAveragePooling3D",
@@ -125,6 +147,8 @@ __all__ = [
     "AdaptiveMaxPooling2D",
     "AdaptiveMaxPooling3D",
     "Add",
+    "AlphaDropout",
+    "AutoContrast",
     "Average",
     "AveragePooling1D",
     "AveragePooling2D",
@@ -133,6 +157,7 @@ __all__ = [
     "AvgPool2D",
     "AvgPool3D",
     "BatchNormalization",
+    "CategoryEncoding",
     "CenterCrop",
     "Concatenate",
     "Conv1D",
@@ -153,10 +178,14 @@ __all__ = [
     "Dense",
     "DepthwiseConv1D",
     "DepthwiseConv2D",
+    "Discretization",
     "Dot",
     "Dropout",
     "ELU",
+    "Embedding",
     "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
     "GlobalAveragePooling1D",
     "GlobalAveragePooling2D",
     "GlobalAveragePooling3D",
@@ -169,12 +198,14 @@ __all__ = [
     "GlobalMaxPooling1D",
     "GlobalMaxPooling2D",
     "GlobalMaxPooling3D",
+    "GroupNormalization",
     "Identity",
     "Input",
     "InputLayer",
     "InputSpec",
     "Lambda",
     "Layer",
+    "LayerNormalization",
     "LeakyReLU",
     "LpPool1D",
     "LpPool2D",
@@ -195,15 +226,20 @@ __all__ = [
     "Normalization",
     "PReLU",
     "Permute",
+    "Pipeline",
+    "RMSNormalization",
     "RandomBrightness",
+    "RandomColorDegeneration",
     "RandomColorJitter",
     "RandomContrast",
     "RandomCrop",
     "RandomErasing",
     "RandomFlip",
+    "RandomGaussianBlur",
     "RandomGrayscale",
     "RandomHue",
     "RandomInvert",
+    "RandomPosterization",
     "RandomRotation",
     "RandomSaturation",
     "RandomSharpness",
@@ -221,10 +257,17 @@ __all__ = [
     "SeparableConvolution2D",
     "Softmax",
     "Solarization",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "SpatialDropout3D",
+    "SpectralNormalization",
     "Subtract",
+    "TimeDistributed",
+    "UnitNormalization",
     "UpSampling1D",
     "UpSampling2D",
     "UpSampling3D",
+    "Wrapper",
     "ZeroPadding1D",
     "ZeroPadding2D",
     "ZeroPadding3D",

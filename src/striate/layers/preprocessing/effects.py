@@ -1,4 +1,4 @@
-"""Layers that look at a pixel's neighbours, or paint over a part of images: sharpness, erasing."""
+"""Layers with an effect of their own: sharpness, blur, erasing, stretched contrast, fewer colours."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from striate import ops, random
 from striate.core.errors import message
 from striate.core.registry import export
-from striate.layers.preprocessing.base import value_range_of
+from striate.layers.preprocessing.base import BaseImagePreprocessingLayer, rescaled, value_range_of
 from striate.layers.preprocessing.colour import _Colour, happens
 
 _SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]]) / 13
@@ -129,3 +129,165 @@ class RandomErasing(_Colour):
 
 def _is_colour(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) == 3 and all(isinstance(v, int | float) for v in value)
+
+
+@export("keras.layers.RandomGaussianBlur")
+class RandomGaussianBlur(_Colour):
+    """Smooths images with a Gaussian kernel; zeros lie around them.
+
+    Args:
+        factor: the range of the probability, in [0, 1]; a number f stands for (0, f), 1 (default) for (0, 1).
+        kernel_size: an odd number, or two: across, and down. Default 3.
+        sigma: the range of the standard deviations, in [0, 1], which are drawn once for a batch, one per direction.
+        value_range: the lowest and highest value; default (0, 255).
+        seed: an int, so that runs repeat.
+
+    Transformation: {"should_apply_blur": bool `(batch,)`, "blur_factor": `(2,)`}.
+    """
+
+    _USE_BASE_FACTOR = False
+    _FACTOR_BOUNDS = (0, 1)
+    _SEEDED = ("factor", "kernel_size", "sigma", "value_range", "seed")
+
+    def __init__(
+        self, factor: Any = 1.0, kernel_size: Any = 3, sigma: Any = 1.0, value_range: Any = (0, 255),
+        data_format: str | None = None, seed: int | None = None, **kwargs: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(data_format=data_format, **kwargs)
+        self._set_factor(factor)
+        sizes = tuple(kernel_size) if isinstance(kernel_size, list | tuple) else (kernel_size, kernel_size)
+        if len(sizes) != 2 or any(not isinstance(n, int) or n % 2 == 0 for n in sizes):
+            raise ValueError(
+                "The `kernel_size` argument should be an odd number (or a list of two). Received: "
+                f"kernel_size={kernel_size}"
+            )
+        self.kernel_size, self.sigma = sizes, self._bounds(sigma, "sigma", self._FACTOR_BOUNDS)
+        self._set_range(value_range, seed)
+
+    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
+        if not training:
+            return None
+        sigma = ops.add(self._draw((2,), *self.sigma, seed, self.compute_dtype), 1e-6)
+        return {"should_apply_blur": happens(self, data, seed), "blur_factor": sigma}
+
+    def transform_images(self, images: Any, transformation: Any = None, training: bool = True) -> Any:
+        images = ops.cast(images, self.compute_dtype)
+        if not training or transformation is None:
+            return images
+        across, down = (_gaussian(n, transformation["blur_factor"][i]) for i, n in enumerate(self.kernel_size))
+        plane = ops.multiply(ops.expand_dims(down, 1), ops.expand_dims(across, 0))
+        kernel = ops.repeat(ops.reshape(plane, (*plane.shape, 1, 1)), images.shape[self._channels(images)], axis=2)
+        smooth = ops.depthwise_conv(
+            images, ops.cast(kernel, self.compute_dtype), strides=1, padding="same", data_format=self.data_format
+        )
+        chosen = ops.reshape(transformation["should_apply_blur"], (-1, 1, 1, 1))
+        return self._clip(ops.where(chosen, smooth, images))
+
+
+def _gaussian(size: int, sigma: Any) -> Any:
+    """`size` values of the bell curve, which sum to 1."""
+    places = (np.arange(size) - (size - 1) / 2).astype("float32")
+    bell = ops.exp(ops.multiply(ops.square(ops.divide(places, ops.cast(sigma, "float32"))), -0.5))
+    return ops.divide(bell, ops.sum(bell))
+
+
+@export("keras.layers.AutoContrast")
+class AutoContrast(BaseImagePreprocessingLayer):
+    """Stretches the values of each image and channel over the whole of `value_range`, in training and out of it.
+
+    Args:
+        value_range: the lowest and highest value; default (0, 255).
+    """
+
+    _USE_BASE_FACTOR = False
+
+    def __init__(self, value_range: Any = (0, 255), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.value_range = value_range_of(value_range)
+
+    def transform_images(self, images: Any, transformation: Any = None, training: bool = True) -> Any:
+        images = ops.cast(images, self.compute_dtype)
+        whole = rescaled(images, self.value_range, (0, 255))
+        # the axes 1 and 2, with channels first as well, as in Keras
+        low, high = (f(whole, axis=(1, 2), keepdims=True) for f in (ops.min, ops.max))
+        spread = ops.subtract(high, low)
+        flat = ops.equal(spread, 0)
+        scale = ops.divide(255.0, ops.where(flat, 1.0, spread))
+        made = ops.clip(ops.multiply(ops.subtract(whole, low), scale), 0.0, 255.0)
+        return ops.where(flat, images, rescaled(made, (0, 255), self.value_range))
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"value_range": self.value_range}
+
+
+@export("keras.layers.RandomColorDegeneration")
+class RandomColorDegeneration(_Colour):
+    """Blends each image with its grey version: `x + f (grey - x)`.
+
+    Args:
+        factor: 0 leaves the image, 1 takes the colours away; a number f stands for (-f, f).
+        value_range: the lowest and highest value; default (0, 255).
+        seed: an int, so that runs repeat.
+
+    Transformation: {"factor": `(batch, 1, 1, 1)`}.
+    """
+
+    def __init__(
+        self, factor: Any, value_range: Any = (0, 255), data_format: str | None = None, seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(data_format=data_format, **kwargs)
+        self._set_factor(factor)
+        self._set_range(value_range_of(value_range), seed)
+
+    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
+        return {"factor": self._draw((self._sizes(data)[0], 1, 1, 1), *self.factor, seed)}
+
+    def transform_images(self, images: Any, transformation: Any = None, training: bool = True) -> Any:
+        if not training:
+            return images
+        images = ops.cast(images, self.compute_dtype)
+        grey = ops.image.rgb_to_grayscale(images, data_format=self.data_format)
+        share = ops.cast(transformation["factor"], self.compute_dtype)
+        return self._clip(ops.add(images, ops.multiply(share, ops.subtract(grey, images))))
+
+
+@export("keras.layers.RandomPosterization")
+class RandomPosterization(_Colour):
+    """Leaves only the first bits of each value, on a scale from 0 to 255.
+
+    Args:
+        factor: how many bits stay: an int from 1 to 8 for 1 up to (without) it, or a pair.
+        value_range: the lowest and highest value; default (0, 255).
+        seed: an int, so that runs repeat.
+
+    Transformation: {"shift_factor": how many bits go `(batch,)`}.
+    """
+
+    _USE_BASE_FACTOR = False
+    _FACTOR_BOUNDS = (1, 8)
+
+    def __init__(
+        self, factor: Any, value_range: Any = (0, 255), data_format: str | None = None, seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(data_format=data_format, **kwargs)
+        self._set_factor(factor)
+        self._set_range(value_range_of(value_range), seed)
+
+    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
+        count, (low, high) = self._sizes(data)[0], self.factor
+        if low == high:
+            return {"shift_factor": ops.full((count,), 8 - low, dtype="uint8")}
+        kept = random.randint((count,), low, high, dtype="int32", seed=self._seed(seed))
+        return {"shift_factor": ops.cast(ops.subtract(8, kept), "uint8")}
+
+    def transform_images(self, images: Any, transformation: Any = None, training: bool = True) -> Any:
+        if not training:
+            return images
+        images = ops.cast(images, self.compute_dtype)
+        whole = ops.floor(rescaled(images, self.value_range, (0, 255)))
+        bits = ops.cast(ops.reshape(transformation["shift_factor"], (-1, 1, 1, 1)), self.compute_dtype)
+        step = ops.power(ops.cast(2.0, self.compute_dtype), bits)
+        kept = ops.multiply(ops.floor(ops.divide(whole, step)), step)
+        return rescaled(kept, (0, 255), self.value_range)
