@@ -119,12 +119,17 @@ def shape_of(x: Any) -> Any:
 @contextmanager
 def training_scope(training: bool | None) -> Iterator[None]:
     """Layers called inside, without being told, take `training` from here."""
-    before = getattr(_CONTEXT, "training", None)
-    _CONTEXT.training = training
+    before, depth = getattr(_CONTEXT, "training", None), getattr(_CONTEXT, "depth", 0)
+    _CONTEXT.training, _CONTEXT.depth = training, depth + 1
     try:
         yield
     finally:
-        _CONTEXT.training = before
+        _CONTEXT.training, _CONTEXT.depth = before, depth
+
+
+def outermost() -> bool:
+    """Whether no layer's call is under way."""
+    return getattr(_CONTEXT, "depth", 0) == 0
 
 
 def ambient_training() -> bool | None:

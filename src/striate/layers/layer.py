@@ -14,7 +14,7 @@ from striate import constraints, initializers, regularizers
 from striate.core import dtypes, tree
 from striate.core.registry import export
 from striate.ir import paused
-from striate.layers import call_spec
+from striate.layers import added_losses, call_spec
 from striate.layers import policy as policies
 from striate.layers.call_spec import CallSpec, ambient_training, shape_of, training_scope
 from striate.layers.input_spec import InputSpec, check_inputs
@@ -32,7 +32,6 @@ from striate.trace import (
     autocast,
     convert,
     current_path,
-    current_tracer,
     name_scope,
 )
 from striate.trace.masks import get_keras_mask, set_keras_mask
@@ -235,13 +234,17 @@ class Layer(Stored, Tracked, Operation):
     # Losses and metrics ----------------------------------------------------------------------------------------------
 
     def add_loss(self, loss: Any) -> None:
-        """Adds a value (or several) to the losses of the current call."""
-        self._losses.extend(tree.flatten(loss))
+        """Adds a value (or several) to the losses of the current call.
+
+        Raises:
+            ValueError: what is no tensor.
+        """
+        added_losses.add(self, loss)
 
     @property
     def losses(self) -> list[Any]:
         """The values added by `add_loss` and the penalties of the weights' regularizers."""
-        added = [x for layer in self._flatten_layers() for x in layer._losses]
+        added = [x for layer in self._flatten_layers() for x in added_losses.added(layer)]
         penalties = [v.regularizer(v) for v in self.trainable_weights if v.regularizer is not None]
         return [*added, *penalties]
 
@@ -292,6 +295,8 @@ class Layer(Stored, Tracked, Operation):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         self._check_super_called()
+        if call_spec.outermost():
+            added_losses.clear(self)
         given = (args, kwargs)
         if self._convert_inputs:
             args = tuple(tree.map_structure(self._to_input, a) for a in args)
@@ -312,8 +317,8 @@ class Layer(Stored, Tracked, Operation):
                 pass_on(self, spec.first, outputs, before, type(self).compute_mask is not Layer.compute_mask)
         if any_symbolic(given):
             Node(self, *given, outputs)
-        elif self.activity_regularizer is not None and current_tracer() is None:
-            self._losses[:] = [self._activity_loss(x) for x in tree.flatten(outputs)]
+        elif self.activity_regularizer is not None:
+            self.add_loss([self._activity_loss(x) for x in tree.flatten(outputs) if x is not None])
         return outputs
 
     def _computed(self, spec: CallSpec, args: Any, kwargs: Any) -> Any:

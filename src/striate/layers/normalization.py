@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from striate import constraints, initializers, ops, regularizers
+from striate.core import dtypes
 from striate.core.errors import message
 from striate.core.registry import export
 from striate.layers.input_spec import InputSpec
@@ -27,6 +28,7 @@ class BatchNormalization(Layer):
         momentum: of the moving statistics.
         epsilon: added to the variance.
         center, scale: whether there is a beta, a gamma.
+        synchronized: across machines: there is only one here, so True is refused.
         renorm: batch renormalization (Ioffe 2017), with `renorm_clipping` (bounds "rmax", "rmin", "dmax") and
             `renorm_momentum`.
     """
@@ -39,6 +41,11 @@ class BatchNormalization(Layer):
         renorm_momentum: float = 0.99, synchronized: bool = False, **kwargs: Any,
     ) -> None:  # fmt: skip
         super().__init__(**kwargs)
+        if synchronized:
+            problem = (
+                "Argument synchronized=True is only supported with the TensorFlow backend: there is one machine here"
+            )
+            raise ValueError(message(f"BatchNormalization '{self.name}'", problem, "Leave it out"))
         self.axis, self.momentum, self.epsilon = int(axis), float(momentum), float(epsilon)
         self.center, self.scale, self.synchronized, self.supports_masking = center, scale, synchronized, True
         self.beta_initializer = initializers.get(beta_initializer)
@@ -111,7 +118,13 @@ class BatchNormalization(Layer):
         self.renorm_stddev = self.add_weight((size,), root, name="renorm_stddev", **kept)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        x = ops.cast(inputs, "float32") if self.compute_dtype == "float16" else inputs
+        if mask is not None and len(mask.shape) != len(inputs.shape) - 1:
+            problem = (
+                "The mask provided should be one dimension less than the inputs. Received: "
+                f"mask.shape={tuple(mask.shape)}, inputs.shape={tuple(inputs.shape)}"
+            )
+            raise ValueError(message(f"BatchNormalization '{self.name}'", problem))
+        x = ops.cast(inputs, dtypes.result_type(dtypes.standardize(inputs.dtype), "float32"))  # half would overflow
         mean, variance, renorm = self._statistics(x, bool(training) and self.trainable, mask)
         factor = ops.rsqrt(ops.add(variance, self.epsilon))
         if renorm is not None:  # (x * r + d) * gamma + beta, as another mean and another factor
