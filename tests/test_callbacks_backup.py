@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -50,7 +51,7 @@ class Tell(callbacks.Callback):
 backup = callbacks.BackupAndRestore(folder, save_freq=int(sys.argv[4]))
 falling = callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.9)
 model.fit(
-    x, y, batch_size=8, epochs=4, verbose=0, validation_data=(x[:16], y[:16]),
+    x, y, batch_size=8, epochs=int(sys.argv[5]), verbose=0, validation_data=(x[:16], y[:16]),
     callbacks=[backup, falling, Slow(), Tell()],
 )
 np.savez(out, *[v.numpy() for v in model._training_state()])
@@ -72,11 +73,11 @@ def values(path: Path) -> list[np.ndarray]:
 def test_killed_and_run_again(tmp_path: Path, batches_before: int) -> None:
     script = tmp_path / "train.py"
     script.write_text(SCRIPT)
-    whole = start(script, tmp_path / "undisturbed", tmp_path / "a.npz", 0, 5)
+    whole = start(script, tmp_path / "undisturbed", tmp_path / "a.npz", 0, 5, 4)
     told = (whole.communicate()[0] or "").split("\n")
     assert whole.returncode == 0
 
-    killed = start(script, tmp_path / "backup", tmp_path / "b.npz", 0.02, 5)
+    killed = start(script, tmp_path / "backup", tmp_path / "b.npz", 0.02, 5, 4)
     lines = [killed.stdout.readline() for _ in range(batches_before)] if killed.stdout else []
     killed.send_signal(signal.SIGKILL)
     rest, _ = killed.communicate()
@@ -85,7 +86,7 @@ def test_killed_and_run_again(tmp_path: Path, batches_before: int) -> None:
     assert not (tmp_path / "b.npz").exists()
     assert (tmp_path / "backup" / NAME).exists()
 
-    again = start(script, tmp_path / "backup", tmp_path / "b.npz", 0, 5)
+    again = start(script, tmp_path / "backup", tmp_path / "b.npz", 0, 5, 4)
     went_on = (again.communicate()[0] or "").split("\n")
     assert again.returncode == 0
     done = len(told) - len(went_on)
@@ -97,24 +98,24 @@ def test_killed_and_run_again(tmp_path: Path, batches_before: int) -> None:
 
 
 def test_killed_at_any_moment_there_is_a_whole_file(tmp_path: Path) -> None:
-    """Killed at random while it does little but write backups."""
+    """Killed again and again while it does little but write backups."""
     script = tmp_path / "train.py"
     script.write_text(SCRIPT)
-    rng = np.random.default_rng(int(time.time()))
-    complete = False
-    for _ in range(12):
-        process = start(script, tmp_path / "backup", tmp_path / "b.npz", 0, 1)
+    rng, places = np.random.default_rng(0), []
+    for _ in range(8):
+        process = start(script, tmp_path / "backup", tmp_path / "b.npz", 0, 1, 1000)
         if process.stdout:
             for _ in range(int(rng.integers(2, 12))):
                 process.stdout.readline()
+        time.sleep(float(rng.uniform(0, 0.02)))
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        complete = (tmp_path / "b.npz").exists()
-        if complete:
-            break
         with zipfile.ZipFile(tmp_path / "backup" / NAME) as file:
             assert file.testzip() is None
-    assert len(list((tmp_path / "backup").iterdir()) if not complete else []) <= 2
+            position = json.loads(np.frombuffer(file.read("about.npy")[128:], np.uint8).tobytes())["position"]
+        places.append((position["epoch"], position["step"]))
+    assert places == sorted(set(places))  # each run went on where the one before it was
+    assert {p.name for p in (tmp_path / "backup").iterdir()} <= {NAME, f"{NAME}.part"}
 
 
 # ------------------------------------------------------------------------------------------------- the file by itself

@@ -184,21 +184,28 @@ def test_bar_writes_what_that_of_keras_writes(
 def test_callbacks(single: Any) -> None:
     heard: list[Any] = []
 
-    class Listener:
-        def set_model(self, model: Any) -> None:
-            heard.append(model is single)
+    class Listener(striate.callbacks.Callback):
+        def on_predict_begin(self, logs: Any = None) -> None:
+            heard.append((self.model is single, self.params["steps"]))
 
-        def on_predict_begin(self) -> None:
-            heard.append("begin")
-
-        def on_predict_batch_end(self, batch: int, logs: Any) -> None:
+        def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
             heard.append((batch, logs["outputs"].shape))
 
-        def on_predict_end(self) -> None:
+        def on_predict_end(self, logs: Any = None) -> None:
             heard.append("end")
 
     single.predict(X, batch_size=4, verbose=0, callbacks=[Listener()])
-    assert heard == [True, "begin", (0, (4, 3)), (1, (3, 3)), "end"]
+    assert heard == [(True, 2), (0, (4, 3)), (1, (3, 3)), "end"]
+
+
+def test_a_callback_may_stop_it(single: Any) -> None:
+    class Stop(striate.callbacks.Callback):
+        def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.model.stop_predicting = batch == 1
+
+    for _ in range(2):
+        assert single.predict(X, batch_size=2, verbose=0, callbacks=Stop()).shape == (4, 3)
+    assert single.predict(X, batch_size=2, verbose=0).shape == (7, 3)
 
 
 def test_an_interrupt_leaves_the_model_usable(single: Any) -> None:
