@@ -15,12 +15,10 @@ from typing import Any
 
 from striate.core.errors import message
 from striate.saving import atomic, h5
-from striate.saving.deserialization import deserialize_keras_object
-from striate.saving.deserialization import sharing as shared_reading
+from striate.saving.deserialization import deserialize_keras_object, sharing
 from striate.saving.members import ASSETS, CONFIG, IN_MEMORY, METADATA, WEIGHTS, Folder, Zip, assets_of, missing
 from striate.saving.saveables import owners
-from striate.saving.serialization import serialize_keras_object
-from striate.saving.serialization import sharing as shared_writing
+from striate.saving.serialization import serialize_shared
 from striate.saving.weights_h5 import read_tree, write_tree
 
 FOLLOWED = "3.15.1"  # the version of Keras whose format this is
@@ -74,8 +72,7 @@ def _warn_unbuilt(model: Any) -> None:
 
 
 def _texts(model: Any) -> tuple[str, str]:
-    with shared_writing():
-        config = serialize_keras_object(model)
+    config = serialize_shared(model)
     saved = datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
     try:
         return json.dumps(config), json.dumps({"keras_version": FOLLOWED, "date_saved": saved})
@@ -123,7 +120,7 @@ def load(source: Any, custom_objects: Mapping[str, Any] | None, compile: bool, s
         config = _config(members, compile)
         if WEIGHTS not in members.names():
             raise missing(members.name, WEIGHTS)
-        with _naming_version(members), shared_reading():
+        with _naming_version(members), sharing():
             model = deserialize_keras_object(config, custom_objects, safe_mode=safe_mode)
         if not hasattr(model, "layers"):
             raise ValueError(message("load_model", f"{members.name!r} describes {model!r}, expected a model"))

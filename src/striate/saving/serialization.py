@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -24,21 +24,39 @@ __all__ = [
     "deserialize_layer",
     "serialize_keras_object",
     "serialize_layer",
-    "sharing",
+    "serialize_shared",
 ]
 
 _PLAIN = (str, int, float, bool, type(None))
-_shared: ContextVar[dict[int, tuple[Any, dict[str, Any]]] | None] = ContextVar("striate_shared_objects", default=None)
+_SHARED = "shared_object_id"
+_seen: ContextVar[dict[int, Any] | None] = ContextVar("striate_shared_objects", default=None)
 
 
-@contextmanager
-def sharing() -> Iterator[None]:
-    """Inside, an object that is met twice gets a `shared_object_id` in both its entries."""
-    token = _shared.set({})
+def serialize_shared(obj: Any) -> Any:
+    """As `serialize_keras_object`; an object that is met twice has a `shared_object_id` in all its entries."""
+    token = _seen.set({})
     try:
-        yield
+        made = serialize_keras_object(obj)
     finally:
-        _shared.reset(token)
+        _seen.reset(token)
+    counts = Counter(_ids(made))
+    return _without_single(made, counts)
+
+
+def _ids(config: Any) -> Iterator[int]:
+    if isinstance(config, dict) and _SHARED in config:
+        yield config[_SHARED]
+    for child in config.values() if isinstance(config, dict) else config if isinstance(config, list | tuple) else ():
+        yield from _ids(child)
+
+
+def _without_single(config: Any, counts: Counter[int]) -> Any:
+    if isinstance(config, list | tuple):
+        return type(config)(_without_single(x, counts) for x in config)
+    if not isinstance(config, dict) or isinstance(config, FunctionConfig):
+        return config
+    single = counts.get(config.get(_SHARED, 0), 0) == 1
+    return {k: _without_single(v, counts) for k, v in config.items() if k != _SHARED or not single}
 
 
 @export("keras.saving.serialize_keras_object", "keras.utils.serialize_keras_object")
@@ -87,13 +105,11 @@ def _of_object(obj: Any) -> dict[str, Any]:
 
 
 def _note_shared(obj: Any, made: dict[str, Any]) -> None:
-    seen = _shared.get()
-    if seen is None or inspect.isroutine(obj):
-        return
-    if id(obj) not in seen:
-        seen[id(obj)] = (obj, made)
-        return
-    made["shared_object_id"] = seen[id(obj)][1]["shared_object_id"] = id(obj)
+    """Each entry gets the id of its object, which is kept alive so that the id stays its own."""
+    seen = _seen.get()
+    if seen is not None and not inspect.isroutine(obj) and not inspect.isclass(obj):
+        seen[id(obj)] = obj
+        made[_SHARED] = id(obj)
 
 
 @export("keras.layers.serialize")
