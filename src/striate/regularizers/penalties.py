@@ -120,7 +120,7 @@ class OrthogonalRegularizer(Regularizer):
         rows = ops.normalize(rows, axis=1)
         size = rows.shape[0]
         cosines = ops.absolute(ops.matmul(rows, ops.transpose(rows)))
-        pairs = size * (size - 1) / 2
+        pairs = max(size * (size - 1) / 2, 1)  # a single row has no angles, and no penalty
         between = ops.sum(ops.multiply(cosines, ops.subtract(1.0, ops.eye(size, dtype=ops.dtype(rows)))))
         return ops.multiply(between, self.factor * 0.5 / pairs)
 
