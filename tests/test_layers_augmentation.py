@@ -68,6 +68,15 @@ FIXED += [
         {"value_range": (0, 300)},
         {"additions": _per_image(0, 20, 100, 30), "thresholds": _per_image(0, 100, 200, 255)},
     ),
+    ("AutoContrast", {}, {}),
+    ("AutoContrast", {"value_range": (0, 300)}, {}),
+    ("RandomColorDegeneration", {"factor": 0.5}, {"factor": _per_image(0.0, 0.5, 1.0, -0.4)}),
+    ("RandomPosterization", {"factor": 3}, {"shift_factor": np.array([5, 0, 7, 3], "uint8")}),
+    (
+        "RandomGaussianBlur",
+        {"factor": 0.5, "kernel_size": (3, 5)},
+        {"should_apply_blur": np.array([1, 0, 1, 1], bool), "blur_factor": np.array([0.5, 0.9], "float32")},
+    ),
     ("CenterCrop", {"height": 4, "width": 3}, {}),
     ("CenterCrop", {"height": 12, "width": 5}, {}),
     ("Resizing", {"height": 5, "width": 12}, {}),
@@ -204,6 +213,9 @@ ALL: list[tuple[str, tuple[Any, ...]]] = [
     ("RandomSharpness", (0.9,)),
     ("RandomColorJitter", ((0, 255), 0.3, 0.3, (0.2, 0.8), 0.3)),
     ("Solarization", (0.5, 0.5)),
+    ("RandomColorDegeneration", (0.5,)),
+    ("RandomPosterization", (6,)),
+    ("RandomGaussianBlur", (0.9, 3, (0.5, 1.0))),
     ("RandomCrop", (4, 3)),
 ]
 DIFFERENT = [c for c in ALL if c[0] not in ("RandomCrop",)]
@@ -221,7 +233,14 @@ def test_each_image_has_its_own_draw(name: str, args: Any) -> None:
     x = np.repeat(one, 24, axis=0)
     layer = getattr(layers, name)(*args, seed=11)
     y = layer(x)
-    least = {"RandomFlip": 1, "RandomGrayscale": 1, "RandomInvert": 1, "RandomErasing": 4}.get(name, 15)
+    least = {
+        "RandomFlip": 1,
+        "RandomGrayscale": 1,
+        "RandomInvert": 1,
+        "RandomErasing": 4,
+        "RandomPosterization": 3,
+        "RandomGaussianBlur": 1,
+    }.get(name, 15)
     assert y.shape == x.shape and y.dtype == "float32"
     assert len({row.tobytes() for row in y}) > least
     assert not np.array_equal(layer(x), y)  # nor is a second call the same
@@ -348,67 +367,6 @@ def test_half_precision() -> None:
     for name, args in ALL:
         layer = getattr(layers, name)(*args, dtype="mixed_float16")
         assert layer(images(2, 6, 6, 3)).dtype == "float16", name
-
-
-def test_dicts_move_together() -> None:
-    """Images, masks and boxes go the same way; labels stay; the caller's dict is left alone."""
-    x = np.zeros((6, 10, 8, 3), "float32")
-    x[:, 2:5, 1:3] = 100.0
-    masks = (x[..., :1] > 0).astype("int32")
-    boxes = {"boxes": np.tile(np.float32([[1, 2, 3, 5]]), (6, 1, 1)), "labels": np.ones((6, 1), "int32")}
-    data = {"images": x, "segmentation_masks": masks, "labels": np.arange(6), "bounding_boxes": boxes}
-    for layer in (
-        layers.RandomFlip("horizontal", seed=2, bounding_box_format="xyxy"),
-        layers.RandomFlip("vertical", seed=2, bounding_box_format="xyxy"),
-        layers.RandomTranslation((0.1, 0.3), (0.25, 0.25), "constant", "nearest", seed=1, bounding_box_format="xyxy"),
-    ):
-        made = layer(data, training=True)
-        np.testing.assert_array_equal(made["segmentation_masks"][..., 0] > 0, made["images"][..., 0] > 50)
-        np.testing.assert_array_equal(made["labels"], np.arange(6))
-        for image, box in zip(made["images"], made["bounding_boxes"]["boxes"], strict=True):
-            rows, columns = np.nonzero(image[..., 0] > 50)
-            found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-            np.testing.assert_allclose(box[0], found, atol=0.51)
-    assert data["images"] is x
-
-
-def test_boxes_turn_with_the_image_and_leave_it() -> None:
-    x = np.zeros((1, 9, 9, 3), "float32")
-    box = {"boxes": np.float32([[[1, 0, 3, 1], [20, 20, 30, 30]]]), "labels": np.int32([[4, 5]])}
-    layer = layers.RandomRotation((0.5, 0.5), bounding_box_format="xyxy")
-    made = layer({"images": x, "bounding_boxes": box})["bounding_boxes"]
-    np.testing.assert_allclose(made["boxes"][0, 0], [5, 7, 7, 8], atol=1e-4)  # about the middle of pixel (4, 4)
-    np.testing.assert_array_equal(made["labels"], [[4, -1]])
-
-
-@pytest.mark.parametrize(
-    "form",
-    ["xyxy", "yxyx", "xywh", "center_xywh", "center_yxhw", "rel_xyxy", "rel_yxyx", "rel_xywh", "rel_center_xywh"],
-)
-def test_box_formats_as_keras(form: str, real_keras: ModuleType) -> None:
-    corners = np.float32([[[1, 2, 3, 5], [0, 0, 8, 10]]])
-    convert = real_keras.utils.bounding_boxes.convert_format
-    # Keras knows no center_yxhw relative to the image
-    given = np.array(convert(corners, "xyxy", form, height=10, width=8))
-    data = {
-        "images": np.zeros((1, 10, 8, 3), "float32"),
-        "bounding_boxes": {"boxes": given, "labels": np.ones((1, 2), "int32")},
-    }
-    layer = layers.RandomTranslation((0.1, 0.1), (0.25, 0.25), bounding_box_format=form)
-    made = np.array(convert(layer(data)["bounding_boxes"]["boxes"], form, "xyxy", height=10, width=8))
-    np.testing.assert_allclose(made, [[[3, 3, 5, 6], [2, 1, 8, 10]]], atol=1e-4)
-
-
-def test_boxes_without_a_format_are_refused() -> None:
-    data = {
-        "images": images(1, 4, 4, 3),
-        "bounding_boxes": {"boxes": np.zeros((1, 1, 4)), "labels": np.zeros((1, 1))},
-    }
-    with pytest.raises(ValueError, match="bounding_box_format='xyxy'"):
-        layers.RandomFlip()(data)
-    data["bounding_boxes"] = {"boxes": [[[1, 2, 3, 4]], []], "labels": [[1], []]}
-    with pytest.raises(ValueError, match=r"Fill up each image's list|last dimension of 4"):
-        layers.RandomFlip(bounding_box_format="xyxy").call(data)
 
 
 CONFIGS = [*ALL, ("CenterCrop", (3, 4)), ("Resizing", (3, 4))]

@@ -9,13 +9,13 @@ from typing import Any
 from striate import ops, random
 from striate.core import config, dtypes
 from striate.core.errors import message
-from striate.layers.layer import Layer
 from striate.layers.preprocessing import boxes as box_formats
+from striate.layers.preprocessing.data_layer import DataLayer
 from striate.layers.shapes import specs_of
 from striate.trace import KerasTensor
 
 
-class BaseImagePreprocessingLayer(Layer):
+class BaseImagePreprocessingLayer(DataLayer):
     """Draws a transformation (`get_random_transformation`) and applies it (`transform_images` and its kin).
 
     Inputs are images `(batch, height, width, channels)` or `(height, width, channels)`, with "channels_first" the

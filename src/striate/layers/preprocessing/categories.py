@@ -11,7 +11,7 @@ from striate import ops
 from striate.core import config
 from striate.core.errors import message
 from striate.core.registry import export
-from striate.layers.layer import Layer
+from striate.layers.preprocessing.data_layer import DataLayer
 from striate.trace import KerasTensor
 
 
@@ -36,7 +36,7 @@ def _check_sparse(sparse: bool, where: str) -> None:
 
 
 @export("keras.layers.CategoryEncoding")
-class CategoryEncoding(Layer):
+class CategoryEncoding(DataLayer):
     """Whole numbers in [0, num_tokens) as vectors of `num_tokens`.
 
     Args:
@@ -75,6 +75,9 @@ class CategoryEncoding(Layer):
                     f"`count_weights={count_weights}`."
                 )
             count_weights = ops.cast(count_weights, self.compute_dtype)
+        return self._encode(inputs, count_weights)
+
+    def _encode(self, inputs: Any, count_weights: Any = None) -> Any:
         x = ops.convert_to_tensor(inputs)
         self._check_values(x)
         return _encoded(ops.cast(x, "int32"), self.output_mode, self.num_tokens, self.compute_dtype, count_weights)
@@ -100,7 +103,7 @@ class CategoryEncoding(Layer):
 
 
 @export("keras.layers.Discretization")
-class Discretization(Layer):
+class Discretization(DataLayer):
     """Real numbers as the numbers of the bins that they fall in.
 
     Args:

@@ -13,13 +13,13 @@ from striate import ops
 from striate.core import config
 from striate.core.errors import message
 from striate.core.registry import export
-from striate.layers.layer import Layer
+from striate.layers.preprocessing.data_layer import DataLayer
 
 Moments = tuple[Any, Any, int]
 
 
 @export("keras.layers.Normalization")
-class Normalization(Layer):
+class Normalization(DataLayer):
     """`(x - mean) / sqrt(variance)`; the root is at least `epsilon()`.
 
     Args:
