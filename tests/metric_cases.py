@@ -78,25 +78,24 @@ _CUTS = [
 
 def _every() -> list[Case]:
     found = [Case(*c) for c in _MEANS]
-    for cls in ("TruePositives", "TrueNegatives", "FalsePositives", "FalseNegatives"):
-        found += [Case(cls, k, kind) for k in _CUTS for kind in ("binary", "quarters", "binary mixed")]
+    for cls in ("TruePositives", "TrueNegatives", "FalsePositives", "FalseNegatives", "Precision", "Recall"):
+        found += [Case(cls, k, "quarters") for k in _CUTS] + [Case(cls, {}, "binary mixed")]
     for cls in ("Precision", "Recall"):
-        found += [Case(cls, k, kind) for k in _CUTS for kind in ("binary", "quarters")]
         found += [Case(cls, k, "many") for k in ({"top_k": 2}, {"class_id": 1}, {"top_k": 3, "class_id": 2})]
         found += [Case(cls, {"top_k": 2, "thresholds": 0.5}, "many")]
     for cls in ("SensitivityAtSpecificity", "SpecificityAtSensitivity", "PrecisionAtRecall", "RecallAtPrecision"):
         name = {"Sens": "specificity", "Spec": "sensitivity", "Prec": "recall", "Reca": "precision"}[cls[:4]]
-        for more in ({}, {"num_thresholds": 1}, {"num_thresholds": 10}, {"class_id": 1}):
-            found += [Case(cls, {name: v} | more, "many") for v in (0.4, 0.8)]
+        more: list[dict[str, Any]] = [{}, {"num_thresholds": 1}, {"num_thresholds": 10}, {"class_id": 1}]
+        found += [Case(cls, {name: 0.4 if i % 2 else 0.8} | m, "many") for i, m in enumerate(more)]
     for curve in ("ROC", "PR", "PRGAIN"):
         for method in ("interpolation", "minoring", "majoring"):
             base = {"curve": curve, "summation_method": method}
-            for more in ({}, {"num_thresholds": 7}, {"thresholds": [0.1, 0.5, 0.6]}, {"thresholds": [0.5]}):
-                found.append(Case("AUC", base | more, "many"))
+            found += [Case("AUC", base, "many"), Case("AUC", base | {"thresholds": [0.1, 0.5, 0.6]}, "many")]
             labels = {"multi_label": True, "num_thresholds": 9}
-            found += [Case("AUC", base | labels, "many"), Case("AUC", base | {"num_thresholds": 5}, "quarters")]
+            found.append(Case("AUC", base | {"num_thresholds": 5}, "quarters"))
             found.append(Case("AUC", base | labels | {"label_weights": [1.0, 0.5, 2.0, 0.0]}, "many"))
             found.append(Case("AUC", base | {"thresholds": [0.3, 0.4], "multi_label": True, "num_labels": C}, "many"))
+    found += [Case("AUC", {"thresholds": [0.5]}, "quarters"), Case("AUC", {"multi_label": True}, "many")]
     found += [Case("AUC", {"from_logits": True}, "logits"), Case("AUC", {}, "binary")]
     found += [Case("AUC", {"label_weights": [1.0, 0.5, 2.0, 0.0]}, "many")]
     found += [

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from metric_cases import CASES, Case, batch, weights
 
 import striate
+from metric_cases import CASES, Case, batch, weights
 from striate import metrics
+
 
 def _made(module: Any, case: Case) -> Any:
     return getattr(module, case.cls)(**case.kwargs)

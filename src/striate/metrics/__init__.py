@@ -46,7 +46,7 @@ from striate.metrics.correlation import (
     pearson_correlation,
 )
 from striate.metrics.f_score import F1Score, FBetaScore
-from striate.metrics.hinge import CategoricalHinge, Hinge, SquaredHinge
+from striate.metrics.hinges import CategoricalHinge, Hinge, SquaredHinge
 from striate.metrics.iou import BinaryIoU, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
 from striate.metrics.lookup import deserialize, get, serialize
 from striate.metrics.metric import Metric

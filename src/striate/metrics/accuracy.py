@@ -81,7 +81,8 @@ def _rows(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     if tuple(y_true.shape) not in (y_pred.shape[:1], (1,)):
         problem = f"{y_true.shape[0]} labels for {y_pred.shape[0]} rows of scores"
         raise ValueError(message("top_k_categorical_accuracy", problem, "Give one label for each row"))
-    return ops.broadcast_to(y_true, y_pred.shape[:1]), y_pred
+    same = tuple(y_true.shape) == tuple(y_pred.shape[:1])
+    return y_true if same else ops.broadcast_to(y_true, y_pred.shape[:1]), y_pred
 
 
 @export("keras.metrics.top_k_categorical_accuracy")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -66,7 +66,7 @@ class AUC(Metric):
             "minoring" (the lower end of each interval) or "majoring" (the higher one).
         name: defaults to a numbered "auc".
         dtype: defaults to `floatx()`.
-        thresholds: numbers in [0, 1] that are used instead, beside the two ends.
+        thresholds: the numbers to use instead, beside the two ends of [0, 1].
         multi_label: whether the labels of a (examples, labels) batch get areas of their own, of which the result is
             the mean. Defaults to False: all are counted together.
         num_labels: how many labels there are; by default that is seen from the first batch. Only with `multi_label`.
@@ -74,7 +74,7 @@ class AUC(Metric):
         from_logits: whether predictions are logits, to which the sigmoid is applied. Defaults to False.
 
     Raises:
-        ValueError: thresholds outside [0, 1] or too few, an unknown curve or method, `num_labels` without
+        ValueError: too few thresholds, an unknown curve or method, `num_labels` without
             `multi_label`; with it, predictions that are no matrix.
     """
 
@@ -97,7 +97,10 @@ class AUC(Metric):
         label_weights: Any = None,
         from_logits: bool = False,
     ) -> None:
-        _check_thresholds(thresholds, num_thresholds)
+        if thresholds is None and num_thresholds <= 1:
+            raise ValueError(
+                f"Argument `num_thresholds` must be an integer > 1. Received: num_thresholds={num_thresholds}"
+            )
         self.curve = curve if isinstance(curve, AUCCurve) else AUCCurve.from_str(curve)
         known = isinstance(summation_method, AUCSummationMethod)
         self.summation_method = summation_method if known else AUCSummationMethod.from_str(summation_method)
@@ -207,15 +210,12 @@ class AUC(Metric):
         chosen = {"thresholds": [float(t) for t in self.thresholds[1:-1]]} if self._init_from_thresholds else {}
         return {**super().get_config(), **made, **chosen}
 
-
-def _check_thresholds(thresholds: Any, count: int) -> None:
-    if thresholds is None:
-        if count <= 1:
-            raise ValueError(f"Argument `num_thresholds` must be an integer > 1. Received: num_thresholds={count}")
-        return
-    wrong = [t for t in thresholds if t is None or not 0 <= t <= 1]
-    if wrong:
-        raise ValueError(f"Threshold values must be in [0, 1]. Received: {wrong}")
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        weights = config.get("label_weights")
+        if isinstance(weights, dict):  # an array, as Keras's files have it
+            config = {**config, "label_weights": weights["config"]["value"]}
+        return cls(**config)
 
 
 def _cuts(thresholds: Any, count: int) -> Thresholds:

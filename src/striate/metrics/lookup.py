@@ -17,7 +17,7 @@ from striate.metrics import (
     confusion,
     correlation,
     f_score,
-    hinge,
+    hinges,
     iou,
     probabilistic,
     r2,
@@ -28,7 +28,7 @@ from striate.trace import to_snake_case
 
 # Importing those modules has published their metrics.
 MODULES = (
-    accuracy, at_value, auc, confusion, correlation, f_score, hinge, iou, probabilistic, r2, reduction, regression
+    accuracy, at_value, auc, confusion, correlation, f_score, hinges, iou, probabilistic, r2, reduction, regression
 )  # fmt: skip
 _CLASSES = {name: obj for name, obj in module_objects("keras.metrics").items() if inspect.isclass(obj)}
 _SHORT: dict[str, Any] = {
@@ -64,7 +64,9 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
         ValueError: an unknown name.
     """
     functions = {name: obj for name, obj in module_objects("keras.metrics").items() if inspect.isfunction(obj)}
-    return deserialize_object(config, {**functions, **NAMES}, "metric", custom_objects)
+    of_function = isinstance(config, dict) and config.get("class_name") == "function"
+    known = {**NAMES, **functions} if of_function else {**functions, **NAMES}
+    return deserialize_object(config, known, "metric", custom_objects)
 
 
 @export("keras.metrics.get")
