@@ -100,4 +100,4 @@ def as_logs(result: Any, method: str) -> dict[str, Any]:
 
 def _number(value: Any) -> Any:
     array = np.asarray(value)
-    return float(array) if array.size == 1 and array.dtype.kind in "biuf" else array
+    return float(array.item()) if array.size == 1 and array.dtype.kind in "biuf" else array
