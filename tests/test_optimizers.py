@@ -345,3 +345,37 @@ def test_signatures_are_keras(real_keras: Any, name: str) -> None:
         for space in (getattr(optimizers, name), getattr(real_keras.optimizers, name))
     )
     assert mine == theirs
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_building_inside_a_compiled_step(name: str) -> None:
+    """The first call makes the optimizer's variables while it is traced; nothing is lost."""
+    start, gradients = values()[1], [values(i)[1] for i in range(1, 4)]
+    variable, optimizer = Variable(start), getattr(optimizers, name)()
+    step = striate.jit(lambda g: optimizer.apply([g], [variable]))
+    for g in gradients:
+        step(g)
+    np.testing.assert_allclose(variable.numpy(), after(name, start, gradients, False), rtol=1e-5, atol=1e-7)
+    assert int(optimizer.iterations) == 3
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_loop_of_the_users_own_finds_the_line(compiled: bool) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(64, 3)).astype("float32")
+    y = x @ np.array([[1.0], [-2.0], [0.5]], "float32") + 3
+    w, b = Variable(np.zeros((3, 1), "float32")), Variable(np.zeros(1, "float32"))
+    optimizer = optimizers.Adam(optimizers.schedules.CosineDecay(0.2, 150))
+
+    def loss(x: Any, y: Any) -> Any:
+        return ops.mean(ops.square(ops.subtract(ops.add(ops.matmul(x, w), b), y)))
+
+    def step(x: Any, y: Any) -> Any:
+        value, gradients = striate.value_and_grad(loss, variables=[w, b])(x, y)
+        optimizer.apply(gradients, [w, b])
+        return value
+
+    do = striate.jit(step) if compiled else step
+    losses = [float(do(x, y)) for _ in range(150)]
+    assert losses[-1] < 1e-4 < losses[0]
+    np.testing.assert_allclose(w.numpy()[:, 0], [1, -2, 0.5], atol=0.01)

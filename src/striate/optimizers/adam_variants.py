@@ -138,7 +138,9 @@ class Nadam(Optimizer):
         v = towards(self._velocities[i], ops.square(gradient), complement(self.beta_2, dtype))
         ahead = ops.add(ops.multiply(m, of_momentum), ops.multiply(gradient, of_gradient))
         root = ops.add(ops.sqrt(ops.divide(v, left)), self.epsilon)
-        variable.assign(ops.subtract(variable, ops.divide(ops.multiply(ahead, ops.convert_to_tensor(learning_rate, dtype)), root)))
+        variable.assign(
+            ops.subtract(variable, ops.divide(ops.multiply(ahead, ops.convert_to_tensor(learning_rate, dtype)), root))
+        )
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}

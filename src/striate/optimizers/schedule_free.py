@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from striate import ops
 from striate.core.registry import export
 from striate.optimizers.adam import bias_left, complement, towards
@@ -58,7 +60,7 @@ class ScheduleFreeAdamW(Optimizer):
         self._momentums, self._velocities = self.add_optimizer_variables(var_list, ["momentum", "velocity"])
         for momentum, variable in zip(self._momentums, var_list, strict=True):
             if momentum is not None:
-                momentum.assign(variable)
+                momentum.commit(np.array(variable.array))  # also in a trace, whose later runs must not repeat it
 
     def _factors(self, learning_rate: Any, dtype: str) -> tuple[Any, Any, Any]:
         """The learning rate, 1 - beta_2^t and 1/t."""
