@@ -12,7 +12,7 @@ import pytest
 
 import striate
 from striate import layers
-from striate.training.batches import Batches
+from striate.training.data import adapt
 from striate.training.predict import Results
 from striate.utils.progbar import Progbar
 
@@ -264,8 +264,8 @@ def test_memory_is_flat_in_a_loop(single: Any) -> None:
 
 
 def test_batches_are_views() -> None:
-    assert all(np.shares_memory(batch, X) for batch in Batches(X, 2))
-    assert [len(b) for b in Batches(X, 3)] == [3, 3, 1]
+    assert all(np.shares_memory(batch[0], X) for batch in adapt(X, batch_size=2).epoch(0, 0))
+    assert [len(b[0]) for b in adapt(X, batch_size=3).epoch(0, 0)] == [3, 3, 1]
 
 
 def test_results_of_scalars_and_of_changing_rows() -> None:

@@ -1,4 +1,4 @@
-"""`Model`: a layer that is used on its own, with `summary`, `predict` and access to its layers."""
+"""`Model`: a layer that is used on its own, with `summary`, training and access to its layers."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import json
 from typing import Any
 
 from striate.core.registry import custom_object_scope, export
-from striate.layers import call_spec
 from striate.layers.layer import Layer
 from striate.models.summary import print_summary
 from striate.saving.models import save_model
 from striate.saving.serialization import deserialize_keras_object, serialize_keras_object
 from striate.saving.weights import load_weights, save_weights
-from striate.training.predict import Predictor
+from striate.training.trainer import Trainer
 
 
 @export("keras.Model", "keras.models.Model")
-class Model(Layer):
+class Model(Trainer, Layer):
     """A model: `Model(inputs, outputs)` from symbolic tensors (functional), or a subclass with `call`.
 
     Args:
@@ -24,9 +23,8 @@ class Model(Layer):
         name: by default numbered automatically.
     """
 
+    _UNTRACKED = Layer._UNTRACKED | Trainer._OF_TRAINING
     _FUNCTIONAL: Any = None  # filled by `models.functional`: what Model(inputs, outputs) makes
-
-    run_eagerly = False  # whether `predict` runs the layers' Python code each time, untraced
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         if cls is Model and _is_functional(args, kwargs):
@@ -45,7 +43,6 @@ class Model(Layer):
                 "subclass that defines its layers in `__init__` and uses them in `call`."
             )
         super().__init__(**kwargs)
-        self._predictor: Any = None
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(
@@ -60,7 +57,7 @@ class Model(Layer):
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy takes over: all but the compiled plans."""
-        return {**self.__dict__, "_predictor": None}
+        return {**self.__dict__, "_predictor": None, "_steps": {}}
 
     @property
     def layers(self) -> list[Layer]:
@@ -112,36 +109,6 @@ class Model(Layer):
         """Prints a table of the layers: names, output shapes, parameter counts."""
         print_summary(self, line_length, positions, print_fn, expand_nested, show_trainable, layer_range)
 
-    def predict(
-        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: Any = None, callbacks: Any = None
-    ) -> Any:
-        """The outputs for `x`, computed in batches.
-
-        Args:
-            x: an array `(samples, ...)`, a list or dict of them, or an iterable of batches.
-            batch_size: 32 by default, for arrays.
-            verbose: "auto" or 1 for a progress bar, 0 for none, 2 for one line.
-            steps: the number of batches, for an endless iterable.
-            callbacks: see `striate.callbacks`.
-
-        Returns:
-            Arrays in the nest of the model's outputs.
-        """
-        return self._predicting()(x, batch_size, verbose, steps, callbacks)
-
-    def predict_on_batch(self, x: Any) -> Any:
-        """The outputs for one batch: an array, or a nest of arrays."""
-        return self._predicting().on_batch(x)
-
-    def predict_step(self, data: Any) -> Any:
-        """What `predict` does with one batch; subclasses may override it."""
-        return self(data, training=False) if call_spec.names(type(self).call, "training") else self(data)
-
-    def _predicting(self) -> Predictor:
-        if self._predictor is None:
-            self._predictor = Predictor(self)
-        return self._predictor
-
     def save(self, filepath: Any, overwrite: bool = True, zipped: bool | None = None, **kwargs: Any) -> None:
         """Saves the whole model to a `.keras` file: see `striate.saving.save_model`."""
         save_model(self, filepath, overwrite=overwrite, zipped=zipped, **kwargs)
@@ -179,12 +146,7 @@ def model_from_json(json_string: str, custom_objects: Any = None) -> Any:
     return deserialize_keras_object(json.loads(json_string), custom_objects=custom_objects)
 
 
-_TRAINING = "striate does not train yet: train with Keras, and load the weights here with `load_weights`"
-_FILES = "use `save` for a `.keras` file"
-_INSTEAD = {
-    **dict.fromkeys(("compile", "fit", "evaluate", "train_on_batch", "test_on_batch"), _TRAINING),
-    "export": _FILES,
-}
+_INSTEAD = {"export": "use `save` for a `.keras` file"}
 
 
 def _is_functional(args: Any, kwargs: Any) -> bool:

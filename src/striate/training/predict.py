@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 
 from striate.callbacks import CallbackList
 from striate.core import tree
-from striate.training.batches import Batches, arrays_of
+from striate.training.data import Adapter, adapt
+from striate.training.data.adapters import ArrayAdapter
+from striate.training.data.arrays import arrays_of
 from striate.training.steps import Step
 from striate.utils.progbar import Progbar
 
@@ -24,31 +27,34 @@ class Predictor:
         self.step = Step(model, "predict_step", quiet=True)
 
     def __call__(self, x: Any, batch_size: Any, verbose: Any, steps: Any, callbacks: Any) -> Any:
-        batches = Batches(x, batch_size, steps)
+        data = adapt(x, batch_size=batch_size, steps=steps, where="predict")
         shown = _verbosity(verbose)
-        if not shown and not callbacks and batches.count == 1 and batches.samples is not None:
-            return self.step(next(iter(batches)))
+        if not shown and not callbacks and isinstance(data, ArrayAdapter) and data.passes == 1:
+            return self.step(data.data[0])
         if not isinstance(callbacks, CallbackList):
-            callbacks = CallbackList(callbacks, model=self.model, verbose=shown, epochs=1, steps=batches.count)
-        bar = Progbar(batches.count, verbose=shown) if shown else None
-        return self._loop(batches, callbacks, bar)
+            callbacks = CallbackList(callbacks, model=self.model, verbose=shown, epochs=1, steps=data.num_batches)
+        bar = Progbar(data.num_batches, verbose=shown) if shown else None
+        with closing(data):
+            return self._loop(data, callbacks, bar)
 
-    def _loop(self, batches: Batches, callbacks: CallbackList, bar: Progbar | None) -> Any:
-        results = Results(batches.samples)
+    def _loop(self, data: Adapter, callbacks: CallbackList, bar: Progbar | None) -> Any:
+        results, count = Results(data.num_samples), data.num_batches
         self.model.stop_predicting = False
         callbacks.on_predict_begin()
+        data.on_epoch_begin()
         done = 0
-        for done, batch in enumerate(batches, start=1):
+        for done, batch in enumerate(data.epoch(0, 0), start=1):
             callbacks.on_predict_batch_begin(done - 1)
-            outputs = self.step(batch)
+            outputs = self.step(batch[0])
             results.add(outputs)
             callbacks.on_predict_batch_end(done - 1, {"outputs": outputs})
             if bar is not None:
-                bar.update(done, finalize=done == batches.count)
+                bar.update(done, finalize=done == count)
             if self.model.stop_predicting:
                 break
-        if bar is not None and done != batches.count:
+        if bar is not None and done != count:
             bar.update(done, finalize=True)
+        data.on_epoch_end()
         callbacks.on_predict_end()
         return results.joined()
 
