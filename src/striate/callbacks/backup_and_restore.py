@@ -56,8 +56,10 @@ class BackupAndRestore(Callback):
             "integer value."
         )
         self._counter = BatchCounter(save_freq, text)
-        self._path = os.path.join(self.backup_dir, NAME)
-        self._before = f"{self._path}.bkp"
+        self._current_epoch = 0
+        # Keras's names of its two files, which are one here.
+        self._weights_path = self._training_metadata_path = os.path.join(self.backup_dir, NAME)
+        self._prev_weights_path = self._prev_training_metadata_path = f"{self._weights_path}.bkp"
         self._restored: Backup | None = None  # until the first batch after it
 
     def on_train_begin(self, logs: Logs = None) -> None:
@@ -84,13 +86,14 @@ class BackupAndRestore(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         self._settle()
+        self._current_epoch = epoch + 1
         if self.save_freq == "epoch":
             self._save()
 
     def on_train_end(self, logs: Logs = None) -> None:
         if not self.delete_checkpoint:
             return
-        for path in (self._path, self._before, f"{self._path}.part"):
+        for path in (self._weights_path, self._prev_weights_path, f"{self._weights_path}.part"):
             with suppress(FileNotFoundError):
                 os.remove(path)
         with suppress(OSError):  # others keep files there
@@ -111,7 +114,7 @@ class BackupAndRestore(Callback):
                 "To use the BackupAndRestore callback, your model must be built before you call `fit()`. Model "
                 f"{self.model} is unbuilt. You can build it beforehand by calling it on a batch of data."
             )
-        there = [path for path in (self._path, self._before) if os.path.exists(path)]
+        there = [path for path in (self._weights_path, self._prev_weights_path) if os.path.exists(path)]
         if not there:
             self._refuse_keras()
             return None
@@ -136,13 +139,14 @@ class BackupAndRestore(Callback):
         """The backup, if its place in the middle of an epoch means the same in this run."""
         now, step = (self.params or {}).get("steps"), backup.position["step"]
         if step and now != backup.batches:
-            problem = f"the backup {self._path!r} was made with {backup.batches} batches per epoch, now there are {now}"
+            made = f"was made with {backup.batches} batches per epoch"
+            problem = f"the backup {self._weights_path!r} {made}, now there are {now}"
             raise ValueError(message(WHERE, problem, "Use the same data and batch size, or delete the file"))
         return backup
 
     def _save(self) -> None:
         os.makedirs(self.backup_dir, exist_ok=True)
-        if self.double_checkpoint and os.path.exists(self._path):
-            os.replace(self._path, self._before)
+        if self.double_checkpoint and os.path.exists(self._weights_path):
+            os.replace(self._weights_path, self._prev_weights_path)
         batches = (self.params or {}).get("steps")
-        write_backup(self._path, self.model._training_state(), dict(self.model._position), batches)
+        write_backup(self._weights_path, self.model._training_state(), dict(self.model._position), batches)
