@@ -25,11 +25,15 @@ def _check(name: str, x: Aval, indices: Aval, axis: int) -> None:
 
 def _in_range(name: str, indices: np.ndarray, size: int) -> np.ndarray:
     """`indices` from 0 on; IndexError for one outside [-size, size)."""
-    wide = np.asarray(indices, np.int64)
-    bad = (wide < -size) | (wide >= size)
-    if bad.any():
-        raise IndexError(f"{name}: index {wide[bad].flat[0]} is out of range for an axis of size {size}.")
-    return np.where(wide < 0, wide + size, wide)
+    indices = np.asarray(indices, np.int64 if indices.dtype == np.uint64 else None)  # NumPy takes no uint64
+    if not indices.size:
+        return indices
+    low, high = int(indices.min()), int(indices.max())
+    if low < -size or high >= size:
+        wide = np.asarray(indices, np.int64)
+        bad = wide[(wide < -size) | (wide >= size)].flat[0]
+        raise IndexError(f"{name}: index {bad} is out of range for an axis of size {size}.")
+    return indices if low >= 0 else np.where(indices < 0, np.asarray(indices, np.int64) + size, indices)
 
 
 def _infer_take(x: Aval, indices: Aval, *, axis: int) -> Aval:
