@@ -132,13 +132,13 @@ def count_into(
     negative = ops.subtract(1.0, true)
     if weights is not None:
         true, negative = ops.multiply(true, weights), ops.multiply(negative, weights)
+    kinds = [k for k in (("tp", "fn", true), ("fp", "tn", negative)) if k[0] in variables or k[1] in variables]
     above = _in_buckets if thresholds.even else _compared
-    for counted, positives, negatives in ((true, "tp", "fn"), (negative, "fp", "tn")):
-        if positives in variables or negatives in variables:
-            found = above(counted, pred, thresholds)
-            _add(variables.get(positives), found, per_label)
-            if negatives in variables:
-                _add(variables[negatives], ops.subtract(ops.sum(counted, axis=0), found), per_label)
+    found = above([counted for _, _, counted in kinds], pred, thresholds)
+    for (positives, negatives, counted), sums in zip(kinds, found, strict=True):
+        _add(variables.get(positives), sums, per_label)
+        if negatives in variables:
+            _add(variables[negatives], ops.subtract(ops.sum(counted, axis=0), sums), per_label)
 
 
 def _fitting(batch: Batch, even: bool, where: str) -> Batch:
@@ -157,18 +157,23 @@ def _add(variable: Variable | None, found: Any, per_label: bool) -> None:
         variable.assign_add(found if per_label else found[:, 0])
 
 
-def _compared(counted: Any, pred: Any, thresholds: Thresholds) -> Any:
-    """For each threshold and label what is counted above it: (thresholds, labels)."""
+def _compared(counted: Sequence[Any], pred: Any, thresholds: Thresholds) -> list[Any]:
+    """For each threshold and label what lies above it of each of `counted`: of shape (thresholds, labels)."""
     cuts = np.asarray(thresholds.values, ops.dtype(pred)).reshape(-1, 1, 1)
-    return ops.sum(ops.where(ops.greater(pred, cuts), counted, 0.0), axis=1)
+    above = ops.greater(pred, cuts)
+    return [ops.sum(ops.where(above, x, 0.0), axis=1) for x in counted]
 
 
-def _in_buckets(counted: Any, pred: Any, thresholds: Thresholds) -> Any:
-    """As `_compared`: for each prediction only the last threshold below it is sought, at ceil(p (n-1)) - 1."""
-    n, labels = len(thresholds.values), pred.shape[1]
-    places = ops.subtract(ops.ceil(ops.multiply(ops.clip(pred, 0.0, 1.0), n - 1.0)), 1.0)
-    places = ops.cast(ops.relu(places) if thresholds.padded else places, "int32")
-    places = places if labels == 1 else ops.add(places, np.arange(labels, dtype="int32") * n)
-    sums = ops.segment_sum(ops.reshape(counted, (-1,)), ops.reshape(places, (-1,)), n * labels)
-    sums = ops.reshape(sums, (labels, n))
-    return ops.transpose(ops.flip(ops.cumsum(ops.flip(sums, axis=1), axis=1), axis=1))
+def _in_buckets(counted: Sequence[Any], pred: Any, thresholds: Thresholds) -> list[Any]:
+    """As `_compared`, but in one go: ceil(p (n-1)) thresholds lie below a prediction p, and all of `counted` is added
+    up by that number (each kind and label apart), then from the end on.
+    """
+    n, labels, kinds = len(thresholds.values), pred.shape[1], len(counted)
+    places = ops.ceil(ops.multiply(ops.clip(pred, 0.0, 1.0), n - 1.0))
+    places = ops.cast(ops.maximum(places, 1.0) if thresholds.padded else places, "int32")
+    first = np.arange(kinds * labels, dtype="int32").reshape(kinds, 1, labels) * (n + 1)
+    places = ops.reshape(ops.add(places, first), (-1,))
+    sums = ops.segment_sum(ops.reshape(ops.stack(list(counted)), (-1,)), places, kinds * labels * (n + 1))
+    sums = ops.flip(ops.reshape(sums, (kinds, labels, n + 1)), axis=2)
+    above = ops.flip(ops.cumsum(sums, axis=2), axis=2)[:, :, 1:]
+    return [ops.transpose(above[kind]) for kind in range(kinds)]
