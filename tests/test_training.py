@@ -289,7 +289,7 @@ def test_a_generator_that_ends_early_is_said_and_history_is_kept() -> None:
     with pytest.warns(UserWarning, match="ran out of data"):
         history = model.fit(batches(), steps_per_epoch=5, epochs=1, verbose=0)
     assert len(history.history["loss"]) == 1
-    with pytest.raises(ValueError, match="no batches|empty|at least one"):
+    with pytest.raises(ValueError, match=r"no batches|empty|at least one"):
         network().fit((b for b in []), verbose=0)
 
 
@@ -345,7 +345,8 @@ def test_verbosity_looks_as_in_keras(real_keras: Any, capsys: Any) -> None:
             model.fit(x, y, epochs=2, verbose=verbose, validation_split=0.5)
             model.evaluate(x, y, verbose=verbose)
         text = capsys.readouterr().out
-        text = text.split("\r")[-1] if False else re.sub(r"[^\n]*(\r|\x08)", "", text)
+        text = re.sub(r"[^\n]*(\r|\x08)", "", text)
         text = re.sub(r"\d+(ms|us|s)(/step)?", "TIME", text)
-        shown.append(re.sub(r"\d\.\d+(e-?\d+)?", "NUMBER", text).splitlines())
+        lines = re.sub(r"\d\.\d+(e-?\d+)?", "NUMBER", text).splitlines()
+        shown.append([line.rstrip() for line in lines])  # a line may cover up a longer one
     assert shown[0] == shown[1]

@@ -17,6 +17,9 @@ _BY_LABELS = {
 }
 
 
+_GUESSED = ("crossentropy", "ce")  # which of them it is follows from the shapes
+
+
 class Entry(NamedTuple):
     """One loss: the path of its output, the loss, its weight (None: 1), the name of the output.
 
@@ -52,6 +55,9 @@ class CompileLoss(losses.Loss):
                 "Expected `loss_weights` argument to be a float (single output case) or a list, tuple, or dict "
                 f"(multiple output case). Received instead: loss_weights={loss_weights} of type {type(loss_weights)}"
             )
+        for named in tree.flatten(loss):
+            if isinstance(named, str) and named.lower() not in _GUESSED:
+                losses.get(named)  # an unknown name is said at once, not after the first batch
         self._user_loss, self._user_weights, self.output_names = loss, loss_weights, output_names
         self.entries: list[Entry] = []
         self.metrics: list[Any] = []
@@ -155,7 +161,7 @@ class CompileLoss(losses.Loss):
 
 
 def _loss_object(identifier: Any, y_true: Any, y_pred: Any) -> Any:
-    if isinstance(identifier, str) and identifier.lower() in ("crossentropy", "ce"):
+    if isinstance(identifier, str) and identifier.lower() in _GUESSED:
         identifier = _BY_LABELS[label_kind(y_true, y_pred)]
     found = losses.get(identifier)
     if isinstance(found, losses.Loss):

@@ -17,6 +17,7 @@ from striate.training.data.arrays import (
     cut,
     is_array,
     samples_of,
+    taken,
     weighted,
     whole_weights,
 )
@@ -148,9 +149,9 @@ class ArrayAdapter(_Quiet):
         """`count` batches from number `first` on, counted over all passes through the data."""
         while count > 0:
             begin = first % self.passes
-            taken = min(count, self.passes - begin)
-            yield from islice(self._pass(first // self.passes, seed, begin), taken)
-            first, count = first + taken, count - taken
+            here = min(count, self.passes - begin)
+            yield from islice(self._pass(first // self.passes, seed, begin), here)
+            first, count = first + here, count - here
 
     def _pass(self, number: int, seed: int, skip: int) -> Iterator[tuple[Any, ...]]:
         if self.shuffle == "batch":
@@ -158,13 +159,9 @@ class ArrayAdapter(_Quiet):
             order = np.concatenate([np.arange(s * self.size, min((s + 1) * self.size, self.total)) for s in starts])
             bounds = np.cumsum([0, *(min(self.size, self.total - s * self.size) for s in starts)])
             rows = (order[a:b] for a, b in zip(bounds[skip:-1], bounds[skip + 1 :], strict=True))
-            return (tuple(_taken(nest, r) for nest in self.data) for r in rows)
+            return (taken(self.data, r) for r in rows)
         order = np.random.default_rng([seed, number]).permutation(self.total) if self.shuffle else None
         return cut(self.data, order, self.size, self.total, skip)
-
-
-def _taken(nest: Any, rows: Any) -> Any:
-    return tree.map_structure(lambda a: None if a is None else a[rows], nest)
 
 
 class PyDatasetAdapter:

@@ -143,7 +143,12 @@ def cut(data: tuple[Any, ...], order: np.ndarray | None, size: int, total: int, 
     """Batches of `size` samples in `order` (None: as they stand), without the first `skip`."""
     for start in range(skip * size, total, size):
         rows: Any = slice(start, min(start + size, total)) if order is None else order[start : start + size]
-        yield tuple(tree.map_structure(lambda a: None if a is None else a[rows], nest) for nest in data)
+        yield taken(data, rows)
+
+
+def taken(data: tuple[Any, ...], rows: Any) -> tuple[Any, ...]:
+    """The samples at `rows` of all arrays."""
+    return tuple(tree.map_structure(lambda a: None if a is None else a[rows], nest) for nest in data)
 
 
 def train_validation_split(data: tuple[Any, ...], validation_split: float) -> tuple[Any, Any]:
@@ -166,8 +171,4 @@ def train_validation_split(data: tuple[Any, ...], validation_split: float) -> tu
             f"training set as specified by `validation_split={validation_split}`. Either provide more data, or a "
             "different value for the `validation_split` argument."
         )
-    parts = (slice(None, first), slice(first, None))
-    both = tuple(
-        tuple(tree.map_structure(lambda a: None if a is None else a[rows], nest) for nest in arrays) for rows in parts
-    )
-    return both[0], both[1]
+    return taken(arrays, slice(None, first)), taken(arrays, slice(first, None))
