@@ -29,6 +29,13 @@ def test_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert "(1, 6, 6, 16)" in printed
 
 
+def test_the_page_on_training_runs() -> None:
+    """All its blocks, as one program."""
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "training.md").read_text(), re.M | re.S)
+    assert len(blocks) >= 7
+    exec(compile("\n".join(blocks), "docs/training.md", "exec"), {"__name__": "__main__"})
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#]+)\)", page.read_text())

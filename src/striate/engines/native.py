@@ -86,8 +86,8 @@ class NativeExecutable:
         used = {self._results[i][0]: array for i, array in spare.items()}
         for slot, shape, dtype in self._outputs:
             old = used.get(slot)
-            fits = old is not None and old.shape == shape and old.dtype == dtype
-            arrays[slot] = old if fits else np.empty(shape, dtype)
+            usable = old is not None and old.shape == shape and old.dtype == dtype
+            arrays[slot] = old if old is not None and usable else np.empty(shape, dtype)
         memory = kernels.acquire(self.plan.arena_bytes) if self.plan.arena_bytes else None
         self._main.run(prepared, arrays, memory)
         return [arrays[slot] if shape is None else arrays[slot].reshape(shape) for slot, shape in self._results]

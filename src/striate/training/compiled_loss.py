@@ -91,8 +91,8 @@ class CompileLoss(losses.Loss):
             return tree.pack(y_pred, listed) if tree.is_nested(y_pred) else listed[0]
         if not tree.is_nested(loss):
             return tree.map_structure(lambda _: loss, y_pred)
-        listed = isinstance(loss, list | tuple) and not any(map(tree.is_nested, loss))
-        return tree.pack(y_pred, list(loss)) if listed and len(loss) == len(tree.flatten(y_pred)) else loss
+        flat = isinstance(loss, list | tuple) and not any(map(tree.is_nested, loss))
+        return tree.pack(y_pred, list(loss)) if flat and len(loss) == len(tree.flatten(y_pred)) else loss
 
     def _weights_like(self, spec: Any, y_pred: Any) -> Any:
         weights = self._user_weights

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from striate.callbacks import CallbackList
-from striate.training.data import adapt, train_validation_split, unpack_x_y_sample_weight
+from striate.training.data import IterableAdapter, adapt, train_validation_split, unpack_x_y_sample_weight
 from striate.training.labels import check_labels
 from striate.training.steps import as_logs
 
@@ -44,6 +44,18 @@ class Source:
         if held is not None and held[0] == number:
             return islice(chain([held[1]], held[2]), skip, None)
         return iter(self.adapter.epoch(number, self.seed, skip))
+
+    def go_on(self, epoch: int, seed: int, first: int) -> None:
+        """Prepares for `epoch` of a training that began, with this seed, in the epoch `first`."""
+        held, self.seed = self._held, seed
+        if not isinstance(self.adapter, IterableAdapter):
+            self._held = None  # it was shuffled with another seed
+        elif self.adapter.steps is None:
+            self._held = held and (epoch, *held[1:])  # every epoch begins as this one does
+        else:
+            for number in range(first, epoch):
+                for _ in self.epoch(number):
+                    pass
 
 
 class Fitting:
@@ -114,7 +126,8 @@ class Fitting:
     def _epochs(self, callbacks: CallbackList, first: int) -> dict[str, Any]:
         model, resume, skip = self.model, self.model._resume, 0
         if resume is not None:
-            first, skip, self.source.seed = resume["epoch"], resume["step"], resume["seed"]
+            self.source.go_on(resume["epoch"], resume["seed"], first)
+            first, skip = resume["epoch"], resume["step"]
         logs: dict[str, Any] = {}
         for epoch in range(first, self.options["epochs"]):
             if not skip:

@@ -32,8 +32,11 @@ class Adapter(Protocol):
         num_samples: of an epoch; None if unknown.
     """
 
-    num_batches: int | None
     num_samples: int | None
+
+    @property
+    def num_batches(self) -> int | None:
+        """See above."""
 
     def epoch(self, number: int, seed: int, skip: int = 0) -> Iterator[tuple[Any, ...]]:
         """The batches `(x,)`, `(x, y)` or `(x, y, sample_weight)` of an epoch, nests of arrays, the first `skip` left
@@ -160,8 +163,8 @@ class ArrayAdapter(_Quiet):
             bounds = np.cumsum([0, *(min(self.size, self.total - s * self.size) for s in starts)])
             rows = (order[a:b] for a, b in zip(bounds[skip:-1], bounds[skip + 1 :], strict=True))
             return (taken(self.data, r) for r in rows)
-        order = np.random.default_rng([seed, number]).permutation(self.total) if self.shuffle else None
-        return cut(self.data, order, self.size, self.total, skip)
+        mixed = np.random.default_rng([seed, number]).permutation(self.total) if self.shuffle else None
+        return cut(self.data, mixed, self.size, self.total, skip)
 
 
 class PyDatasetAdapter:
