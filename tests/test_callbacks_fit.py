@@ -238,13 +238,59 @@ def test_ctrl_c_leaves_the_model_usable(tmp_path: Path, place: str) -> None:
     model.save_weights(tmp_path / "after.weights.h5")
 
 
-def test_interrupted_then_resumed_ends_with_the_same_weights(tmp_path: Path) -> None:
-    """The same model object: what `fit` held of the epoch that was broken off is put back."""
+class Stop(callbacks.Callback):
+    """Breaks training off after so many batches."""
 
-    def interrupt(batch: int, logs: Any = None) -> None:
-        if batch == 1 and model.optimizer.iterations > 4:
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.left = after
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.left -= 1
+        if not self.left:
             raise KeyboardInterrupt
 
+
+def arrays() -> dict[str, Any]:
+    return {"x": X, "y": Y, "batch_size": 16, "shuffle": True}
+
+
+def arrays_in_parts() -> dict[str, Any]:
+    return {**arrays(), "steps_per_epoch": 5}
+
+
+def batch_order() -> dict[str, Any]:
+    return {**arrays(), "shuffle": "batch"}
+
+
+def generator() -> dict[str, Any]:
+    rows = np.random.default_rng(4).integers(0, len(X), (100, 8))
+    return {"x": ((X[r], Y[r]) for r in rows), "steps_per_epoch": 3}
+
+
+def iterable() -> dict[str, Any]:
+    class Batches:
+        def __iter__(self) -> Any:
+            return ((X[i : i + 16], Y[i : i + 16]) for i in range(0, 48, 16))
+
+    return {"x": Batches()}
+
+
+def dataset() -> dict[str, Any]:
+    class Data(striate.utils.PyDataset):
+        def __len__(self) -> int:
+            return 3
+
+        def __getitem__(self, number: int) -> Any:
+            return X[16 * number : 16 * number + 16], Y[16 * number : 16 * number + 16]
+
+    return {"x": Data(), "shuffle": True}
+
+
+@pytest.mark.parametrize("after", [1, 3, 10])
+@pytest.mark.parametrize("data", [arrays, arrays_in_parts, batch_order, generator, iterable, dataset])
+def test_broken_off_then_run_again(tmp_path: Path, data: Any, after: int) -> None:
+    """The second run is a new model, whose own seed would give another order of the samples."""
     ends = []
     for broken in (False, True):
         striate.utils.set_random_seed(3)
@@ -252,11 +298,15 @@ def test_interrupted_then_resumed_ends_with_the_same_weights(tmp_path: Path) -> 
         backup = callbacks.BackupAndRestore(tmp_path / "b", save_freq=1)
         if broken:
             with pytest.raises(KeyboardInterrupt):
-                fit(model, backup, callbacks.LambdaCallback(on_train_batch_end=interrupt), shuffle=True)
-        fit(model, backup, shuffle=True)
-        ends.append(model.get_weights())
-    for one, other in zip(*ends, strict=True):
+                model.fit(**data(), epochs=4, verbose=0, callbacks=[backup, Stop(after)])
+            striate.utils.set_random_seed(99)
+            model = make_model(optimizer=optimizers.Adam(0.01))
+            backup = callbacks.BackupAndRestore(tmp_path / "b", save_freq=1)
+        losses = model.fit(**data(), epochs=4, verbose=0, callbacks=[backup]).history["loss"]
+        ends.append((model.get_weights(), losses))
+    for one, other in zip(ends[0][0], ends[1][0], strict=True):
         np.testing.assert_array_equal(one, other)
+    assert ends[1][1] == ends[0][1][-len(ends[1][1]) :]  # the metrics of the epoch that was broken off are whole
 
 
 def test_progress_looks_as_in_keras(real_keras: ModuleType, capsys: Any) -> None:

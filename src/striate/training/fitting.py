@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from striate.callbacks import CallbackList
-from striate.training.data import IterableAdapter, adapt, train_validation_split, unpack_x_y_sample_weight
+from striate.training.data import adapt, train_validation_split, unpack_x_y_sample_weight
+from striate.training.data.adapters import IterableAdapter
 from striate.training.labels import check_labels
 from striate.training.steps import as_logs
 
