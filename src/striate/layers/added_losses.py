@@ -27,32 +27,32 @@ def add(layer: Any, losses: Any) -> None:
                 "`add_loss()` can only be called from inside `build()` or `call()`, on a tensor input. Received "
                 f"invalid value: {x!r} in layer '{layer.name}'. Compute it from the inputs of `call`."
             )
-    for x in values:
-        _add(layer, convert(x))
-
-
-def _add(layer: Any, loss: Any) -> None:
-    if isinstance(loss, Value):
-        _of_trace().setdefault(id(layer), (layer, []))[1].append(loss)
-    else:
-        layer._losses.append(loss)
+    own = _of(layer)
+    if not values:
+        return
+    own.extend(convert(x) for x in values)
+    if current_tracer() is None:
         _HOLDING[id(layer)] = layer
 
 
 def added(layer: Any) -> list[Any]:
-    """The losses of `layer`: in a trace those of the trace as well."""
-    return [*layer._losses, *_of_trace().get(id(layer), (layer, []))[1]]
+    """The losses of `layer`; in a trace those of the trace."""
+    return list(_of(layer))
 
 
 def clear(layer: Any) -> None:
-    """Forgets the losses of `layer` and of the layers below it."""
-    traced = _of_trace()
-    if not traced and not _HOLDING:
-        return
-    for found in layer._flatten_layers():
-        found._losses.clear()
-        _HOLDING.pop(id(found), None)
-        traced.pop(id(found), None)
+    """Forgets the losses of `layer` and of the layers below it; in a trace those of the trace."""
+    if _HOLDING if current_tracer() is None else _of_trace():
+        for found in layer._flatten_layers():
+            _of(found).clear()
+            if current_tracer() is None:
+                _HOLDING.pop(id(found), None)
+
+
+def _of(layer: Any) -> list[Any]:
+    if current_tracer() is None:
+        return layer._losses
+    return _of_trace().setdefault(id(layer), (layer, []))[1]
 
 
 def _of_trace() -> dict[int, tuple[Any, list[Any]]]:

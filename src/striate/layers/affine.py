@@ -62,7 +62,10 @@ def sizes_at(layer: Layer, shape: Any, axes: list[int]) -> tuple[int, ...]:
     found = tuple(shape[axis] for axis in axes)
     if None in found:
         where = f"{type(layer).__name__} '{layer.name}'"
-        problem = f"axis {axes[found.index(None)]} of the input must have a known size, got shape {tuple(shape)}"
+        problem = (
+            f"Axis {axes[found.index(None)]} of input tensor should have a defined dimension but the layer received an "
+            f"input with shape {tuple(shape)}"
+        )
         raise ValueError(message(where, problem, "Give `Input` that size"))
     return found
 
@@ -76,12 +79,15 @@ def check_axes(layer: Layer, shape: Any, axes: list[int]) -> None:
             raise ValueError(message(f"{type(layer).__name__} '{layer.name}'", problem, fix))
 
 
+_AXIS_RULE = "Expected an int or a list/tuple of ints for the argument 'axis', but received:"
+
+
 def axes_list(axis: Any) -> list[int]:
     """One axis or several as a list."""
     return list(axis) if isinstance(axis, list | tuple) else [axis]
 
 
-def checked_axis(axis: Any, where: str) -> Any:
+def checked_axis(axis: Any, where: str, rule: str = _AXIS_RULE) -> Any:
     """An int as it is, several as a list.
 
     Raises:
@@ -89,6 +95,5 @@ def checked_axis(axis: Any, where: str) -> Any:
     """
     several = isinstance(axis, list | tuple)
     if not all(isinstance(a, int) and not isinstance(a, bool) for a in (axis if several else [axis])):
-        problem = f"Expected an int or a list/tuple of ints for the argument 'axis', but received: {axis!r}"
-        raise TypeError(message(where, problem, "Use axis=-1 for the last axis"))
+        raise TypeError(message(where, f"{rule} {axis!r}", "Use axis=-1 for the last axis"))
     return list(axis) if several else axis

@@ -117,7 +117,8 @@ class UnitNormalization(Layer):
 
     def __init__(self, axis: Any = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.axis = checked_axis(axis, f"UnitNormalization '{self.name}'")
+        rule = "Invalid value for `axis` argument: expected an int or a list/tuple of ints. Received: axis ="
+        self.axis = checked_axis(axis, f"UnitNormalization '{self.name}'", rule)
         self.supports_masking = True
 
     def call(self, inputs: Any) -> Any:

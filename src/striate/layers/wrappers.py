@@ -25,7 +25,9 @@ class Wrapper(Layer):
     def __init__(self, layer: Any, **kwargs: Any) -> None:
         if not isinstance(layer, Layer):
             problem = f"Layer {layer!r} supplied to Wrapper isn't a supported layer type"
-            raise ValueError(message(type(self).__name__, problem, "Pass an instance of `keras.layers.Layer`"))
+            raise ValueError(
+                message(type(self).__name__, problem, "Please ensure wrapped layer is a valid Keras layer")
+            )
         super().__init__(**kwargs)
         self.layer = layer
 
