@@ -293,6 +293,31 @@ def test_in_a_functional_model_with_unknown_sizes(name: str, args: Any) -> None:
     np.testing.assert_allclose(model.predict(x, verbose=0), x)
 
 
+@pytest.mark.parametrize("said", [{}, {"training": True}, {"training": False}, {"training": None}], ids=str)
+def test_when_images_change_as_keras(said: dict[str, Any], real_keras: ModuleType) -> None:
+    """Alone, in a layer that hands `training` on, and in one that does not."""
+    x = images(6, 4, 4, 3)
+
+    def changes(keras: Any) -> list[bool]:
+        class HandsOn(keras.layers.Layer):
+            def __init__(self) -> None:
+                super().__init__()
+                self.inner = keras.layers.RandomBrightness((0.3, 0.5))
+
+            def call(self, x: Any, training: Any = None) -> Any:
+                return self.inner(x, training=training)
+
+        class Silent(HandsOn):
+            def call(self, x: Any, training: Any = None) -> Any:
+                return self.inner(x)
+
+        model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.RandomBrightness((0.3, 0.5))])
+        made = [f(x, **said) for f in (keras.layers.RandomBrightness((0.3, 0.5)), HandsOn(), Silent(), model)]
+        return [not np.array_equal(np.asarray(y), x) for y in made]
+
+    assert changes(striate) == changes(real_keras)
+
+
 # Statistics of the draws -----------------------------------------------------------------------------------------
 
 

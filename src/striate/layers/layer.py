@@ -362,10 +362,9 @@ class Layer(Stored, Tracked, Operation):
         return policy.compute_dtype if policy.compute_dtype != policy.variable_dtype else None
 
     def _training_for(self, spec: CallSpec) -> bool | None:
-        """What the caller says of `training`, else the enclosing call, else the default of `call`."""
-        given = spec.arguments.get("training")
-        if given is not None:
-            return given
+        """What the caller says of `training` (None as well), else the enclosing call, else the default of `call`."""
+        if "training" in spec.arguments:
+            return spec.arguments["training"]
         ambient = ambient_training()
         return ambient if ambient is not None else call_spec.default(type(self).call, "training")
 
