@@ -60,14 +60,15 @@ def train(model: keras.Model, x: np.ndarray, y: np.ndarray, epochs: int = 60) ->
     return model.fit(x, y, batch_size=32, epochs=epochs, verbose=2, validation_split=1 / 8)
 
 
-def mistakes(model: keras.Model, x: np.ndarray, y: np.ndarray) -> list[tuple[int, int, float]]:
-    """Which images it gets wrong: position, answer, how sure it was."""
+def hardest(model: keras.Model, x: np.ndarray, y: np.ndarray, count: int = 8) -> list[tuple[int, int, float]]:
+    """The images whose right answer it finds least probable: position, its answer, that probability."""
     p = model.predict(x, verbose=0)
-    return [(int(i), int(p[i].argmax()), float(p[i].max())) for i in np.flatnonzero(p.argmax(-1) != y)]
+    right = p[np.arange(len(y)), y]
+    return [(int(i), int(p[i].argmax()), float(right[i])) for i in right.argsort()[:count]]
 
 
 def figure(path: str, history: keras.callbacks.History, model: keras.Model, x: np.ndarray, y: np.ndarray) -> None:
-    """Curves, mistakes and the kernels of the first layer."""
+    """Curves, mistakes (or what came closest) and the kernels of the first layer."""
     import matplotlib.pyplot as plt
 
     made = plt.figure(figsize=(9, 6), layout="constrained")
@@ -78,14 +79,14 @@ def figure(path: str, history: keras.callbacks.History, model: keras.Model, x: n
         axis.plot(history.history[f"val_{name}"], label="validation")
         axis.set(title=name, xlabel="epoch")
         axis.legend()
-    wrong = mistakes(model, x, y)[:8]
     kernels = model.get_layer("first").kernel.numpy()
     grid = bottom.subplots(2, 8, squeeze=False)
     for axis in grid.flat:
         axis.axis("off")
-    for axis, (i, answer, sure) in zip(grid[0], wrong, strict=False):
+    for axis, (i, answer, sure) in zip(grid[0], hardest(model, x, y), strict=False):
         axis.imshow(x[i, ..., 0], cmap="gray_r")
-        axis.set_title(f"{y[i]} taken for {answer}\n({sure:.0%} sure)", fontsize=7)
+        wrong = f"{y[i]} taken for {answer}" if answer != y[i] else f"{y[i]}, found"
+        axis.set_title(f"{wrong}\n({sure:.0%} for {y[i]})", fontsize=8)
     for axis, kernel in zip(grid[1], np.moveaxis(kernels[:, :, 0], -1, 0), strict=False):
         axis.imshow(kernel, cmap="RdBu", vmin=-abs(kernels).max(), vmax=abs(kernels).max())
     made.savefig(path, dpi=150)
@@ -95,7 +96,7 @@ def figure(path: str, history: keras.callbacks.History, model: keras.Model, x: n
 def main() -> int:
     """Trains, saves, loads and evaluates."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--figure", help="where to draw curves, mistakes and kernels")
+    parser.add_argument("--figure", help="where to draw curves, the hardest images and kernels")
     parser.add_argument("--epochs", type=int, default=60)
     options = parser.parse_args()
     keras.utils.set_random_seed(0)
@@ -111,8 +112,9 @@ def main() -> int:
         loaded = keras.models.load_model(file)
     loss, accuracy = loaded.evaluate(x_test, y_test, verbose=0)
     print(f"\n{seconds:.1f} s of training. Held out: accuracy {accuracy:.2%}, loss {loss:.4f}")
-    for i, answer, sure in mistakes(loaded, x_test, y_test):
-        print(f"  image {i}: a {y_test[i]} taken for a {answer} ({sure:.0%} sure)")
+    for i, answer, sure in hardest(loaded, x_test, y_test):
+        said = f"taken for a {answer}" if answer != y_test[i] else "found"
+        print(f"  image {i}: a {y_test[i]}, {said} (probability of {y_test[i]}: {sure:.0%})")
     if options.figure:
         figure(options.figure, history, loaded, x_test, y_test)
     return 0 if accuracy >= 0.985 else 1

@@ -108,7 +108,8 @@ def _in_chunks(key: np.ndarray, shape: Shape, dtype: str, store: Store) -> np.nd
 
 def _each_in_threads(work: Callable[[int], None], items: range) -> None:
     """Does independent work, in threads where there is much of it: NumPy holds no lock while it computes."""
-    threads = min(config.num_threads(), len(items) // 16)
+    worthwhile = len(items) // 16
+    threads = min(config.num_threads(), worthwhile) if worthwhile > 1 else 1  # asking for them reads files
     if threads < 2:
         _each(work, items)
         return
