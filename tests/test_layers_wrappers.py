@@ -229,3 +229,62 @@ def test_warnings_are_none() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         layers.TimeDistributed(layers.Embedding(3, 2))(np.ones((2, 3, 2), "int32"))
+
+
+# EinsumDense ----------------------------------------------------------------------------------------------------------
+
+EINSUM: list[tuple[str, Any, dict[str, Any], tuple[int, ...]]] = [
+    ("ab,bc->ac", 4, {"bias_axes": "c", "activation": "relu"}, (2, 3)),
+    ("abc,cd->abd", (None, 4), {"bias_axes": "d"}, (2, 3, 5)),
+    ("abc,cde->abde", (3, 4, 2), {"bias_axes": "de"}, (2, 3, 5)),
+    ("abc,cde->abde", (3, 4, 2), {"bias_axes": "d"}, (2, 3, 5)),
+    ("abcd,dce->abe", (3, 4), {"kernel_initializer": "he_normal"}, (2, 3, 5, 2)),
+    ("...x,xy->...y", 4, {"bias_axes": "y"}, (2, 3, 5)),
+    ("...x,xy->...y", 4, {}, (2, 5)),
+    ("...bc,cde->...bde", (3, 4, 2), {"bias_axes": "e"}, (2, 3, 5)),
+    ("ab...,bc->ac...", 4, {"bias_axes": "c"}, (2, 3, 5, 2)),
+    ("abc,b->ac", 5, {}, (2, 3, 5)),
+    ("ab,bc->ca", 2, {}, (4, 3)),
+]
+
+
+@pytest.mark.parametrize(("equation", "output", "kwargs", "shape"), EINSUM[:-1])
+def test_einsum_dense(real_keras: Any, equation: str, output: Any, kwargs: Any, shape: tuple[int, ...]) -> None:
+    same(real_keras, "EinsumDense", data(shape), equation, output, **kwargs)
+
+
+def test_einsum_dense_scales_its_kernel_by_the_axes_that_are_summed(real_keras: Any) -> None:
+    limit = []
+    for k in (striate, real_keras):
+        layer = k.layers.EinsumDense("abc,cde->abde", (None, 40, 30))
+        layer.build((2, 3, 50))
+        limit.append(np.abs(np.asarray(layer.get_weights()[0])).max())
+    assert limit[0] == pytest.approx(limit[1], rel=1e-2) and limit[0] == pytest.approx((6 / 1250) ** 0.5, rel=1e-2)
+
+
+def test_einsum_dense_keeps_several_axes_in_order() -> None:
+    x = data((2, 3, 4, 5))
+    layer = layers.EinsumDense("...x,xy->...y", 6)
+    assert layer(striate.Input((3, 4, 5))).shape == (None, 3, 4, 6) and layer(x).shape == (2, 3, 4, 6)
+    np.testing.assert_allclose(layer(x), x @ layer.kernel.numpy(), rtol=1e-5, atol=1e-5)
+
+
+def test_einsum_dense_gradients() -> None:
+    x = np.random.default_rng(1).normal(size=(2, 3, 2))
+    check(layers.EinsumDense("abc,cde->aebd", (2, 3, 2), bias_axes="bd", dtype="float64"), x)
+
+
+@pytest.mark.parametrize(
+    ("equation", "output", "bias", "shape"),
+    [
+        ("ab->ac", 2, None, (2, 3)), ("...ab,bc->ac", 2, None, (2, 3, 4)), ("ab,bc->ac", 2, "z", (2, 3)),
+        ("ab,bd->ac", 2, None, (2, 3)), ("abc,cd->abd", (2, 4), None, (2, 3, 5)), ("a,ab->c", 2, None, (2, 3)),
+        ("ab,bce->ac", 2, None, (2, 3)),
+    ],
+)  # fmt: skip
+def test_einsum_dense_with_wrong_arguments(
+    real_keras: Any, equation: str, output: Any, bias: str | None, shape: tuple[int, ...]
+) -> None:
+    for k in (layers, real_keras.layers):
+        with pytest.raises(ValueError):
+            k.EinsumDense(equation, output, bias_axes=bias).build(shape)

@@ -8,6 +8,7 @@ from striate.layers.convolutional.separable import SeparableConv1D, SeparableCon
 from striate.layers.convolutional.transpose import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 from striate.layers.core import Activation, Dropout, Identity, Lambda, Masking, Rescaling
 from striate.layers.dense import Dense
+from striate.layers.einsum_dense import EinsumDense
 from striate.layers.embedding import Embedding
 from striate.layers.input_layer import Input, InputLayer
 from striate.layers.input_spec import InputSpec
@@ -182,6 +183,7 @@ __all__ = [
     "Dot",
     "Dropout",
     "ELU",
+    "EinsumDense",
     "Embedding",
     "Flatten",
     "GaussianDropout",
