@@ -63,7 +63,7 @@ largest = abs(kernels).max()
 fig, axes = plt.subplots(2, 12, figsize=(11, 2.2), layout='constrained')
 for i, axis in enumerate(axes.flat):
     axis.imshow(kernels[:, :, 0, i], cmap='RdBu', vmin=-largest, vmax=largest)
-    axis.axis('off')
+    axis.set(xticks=[], yticks=[])
 plt.show()"""
 
 _MAPS = """\
@@ -90,7 +90,7 @@ for axis in axes:
     axis.axis('off')
 for axis, i in zip(axes, wrong):
     axis.imshow(x_test[i, ..., 0], cmap='gray_r')
-    axis.set_title(f'{y_test[i]} taken for {p[i].argmax()}', fontsize=9)
+    axis.set_title(f'{y_test[i]} → {p[i].argmax()}', fontsize=14)
 plt.show()"""
 
 
@@ -108,12 +108,12 @@ def learning(options: Options) -> Sequence[Step]:
         Text("<p>The loss falls on what the network sees, and, which matters more, on what it does not see:</p>"),
         Code(_CURVES, "Two curves over the epochs: the loss falls and the accuracy rises, in training and held out"),
         Text(
-            "<p>The first layer's kernels now answer to edges and bars, Sobel's among them: blue is positive, red is "
+            "<p>What the first layer has learned to look for: its kernels, blue where they are positive, red where "
             "negative.</p>"
         ),
         Code(_KERNELS, "The 24 learned kernels of the first layer"),
         Text("<p>One digit, and the feature maps that answer most strongly to it, of both convolutions:</p>"),
         Code(_MAPS, "A digit and eight feature maps from each of the two convolutions"),
-        Text("<p>And the mistakes of which it is most sure:</p>"),
+        Text("<p>And the mistakes of which it is most sure, each with what it is and what it was taken for:</p>"),
         Code(_MISTAKES, "Digits that the network takes for others"),
     )

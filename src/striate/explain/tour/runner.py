@@ -13,10 +13,16 @@ from typing import Any
 
 from .parts import Code
 
+_GREY = "#7b7f87"  # readable on a light and on a dark page
 _STYLE: Any = {
     "figure.facecolor": "none",
     "savefig.facecolor": "none",
-    "text.color": "#7b7f87",  # readable on a light and on a dark page
+    "axes.facecolor": "none",
+    "legend.facecolor": "none",
+    "legend.edgecolor": _GREY,
+    "legend.fontsize": 13,
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _GREY),
+    **dict.fromkeys(("axes.labelsize", "xtick.labelsize", "ytick.labelsize"), 13),
     "axes.titlesize": 20,
     "savefig.dpi": 72,
 }
