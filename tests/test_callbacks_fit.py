@@ -309,6 +309,43 @@ def test_broken_off_then_run_again(tmp_path: Path, data: Any, after: int) -> Non
     assert ends[1][1] == ends[0][1][-len(ends[1][1]) :]  # the metrics of the epoch that was broken off are whole
 
 
+@pytest.mark.parametrize("freq", ["epoch", 1, 2])
+@pytest.mark.parametrize("first", [False, True])
+def test_what_other_callbacks_have_counted_goes_on(tmp_path: Path, freq: Any, first: bool) -> None:
+    """The rate falls, the best model is kept, and training ends early as if nothing had happened."""
+
+    def made(stop: list[Any]) -> list[Any]:
+        backup = callbacks.BackupAndRestore(tmp_path / "b", save_freq=freq)
+        others = [
+            callbacks.ReduceLROnPlateau(monitor="loss", patience=2, min_delta=0.5, factor=0.5),
+            callbacks.SwapEMAWeights(swap_on_epoch=True),
+            callbacks.ModelCheckpoint(tmp_path / "best.weights.h5", save_weights_only=True, save_best_only=True),
+            callbacks.EarlyStopping(patience=4, min_delta=0.3, restore_best_weights=True),
+        ]
+        return [backup, *others, *stop] if first else [*others, backup, *stop]
+
+    def trained(*stop: Any) -> Any:
+        striate.utils.set_random_seed(3)
+        model = make_model(optimizer=optimizers.Adam(0.2, use_ema=True, ema_momentum=0.5))
+        losses = fit(model, *made(list(stop)), epochs=30, shuffle=True).history
+        saved = make_model(optimizer=optimizers.Adam(use_ema=True))
+        saved.optimizer.build(saved.trainable_variables)
+        saved.load_weights(tmp_path / "best.weights.h5")
+        return [*model.get_weights(), *saved.get_weights()], losses
+
+    whole, history = trained()
+    assert len(history["loss"]) < 30 and history["learning_rate"][-1] < 0.2
+    (tmp_path / "best.weights.h5").unlink()
+    for after in (8, 5, 6):  # batches, of which an epoch has three
+        with pytest.raises(KeyboardInterrupt):
+            trained(Stop(after))
+    again, rest = trained()
+    for name, values in rest.items():
+        assert values == history[name][-len(values) :] != history[name]
+    for one, other in zip(whole, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_progress_looks_as_in_keras(real_keras: ModuleType, capsys: Any) -> None:
     import re
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 from striate.callbacks.backup_file import WHERE, Backup, read_backup, write_backup
 from striate.callbacks.batches_seen import BatchCounter
 from striate.callbacks.callback import Callback, Logs
+from striate.callbacks.history import History
+from striate.callbacks.progbar_logger import ProgbarLogger
 from striate.core.errors import message
 from striate.core.registry import export
 from striate.saving.h5 import assign_all
@@ -24,8 +27,8 @@ class BackupAndRestore(Callback):
     from there, with the batch after the last one of the backup, and ends with the weights, to the bit, of a run that
     was not disturbed. The data must be arrays, a `PyDataset`, or batches that come in the same order again.
 
-    The file holds the weights, the states of random generators, the optimizer, the metrics and the place; it is always
-    whole. What callbacks count for themselves (the patience of `EarlyStopping`) starts anew.
+    The file holds the weights, the states of random generators, the optimizer, the metrics, the place, and what the
+    other callbacks of striate have counted (the patience of `EarlyStopping`); it is always whole.
 
     Args:
         backup_dir: the folder of the file, of this training alone.
@@ -38,6 +41,8 @@ class BackupAndRestore(Callback):
         ValueError: an empty `backup_dir`, another `save_freq`; in `fit`: a model that is not built, or a file that is
             no backup of this model and these data. In `fit` also OSError: a damaged file.
     """
+
+    _outermost = True
 
     def __init__(
         self,
@@ -61,17 +66,22 @@ class BackupAndRestore(Callback):
         self._weights_path = self._training_metadata_path = os.path.join(self.backup_dir, NAME)
         self._prev_weights_path = self._prev_training_metadata_path = f"{self._weights_path}.bkp"
         self._restored: Backup | None = None  # until the first batch after it
+        self._siblings: Sequence[Any] = ()
 
     def on_train_begin(self, logs: Logs = None) -> None:
         self._counter.start(0)
         self._restored = self._read()
         if self._restored is None:
             return
-        position = self._restored.position
         self._assign(self._restored)
-        self._counter.start(position["step"])
-        self.model._resume = position
-        if not position["step"]:
+        self._counter.start(self._restored.position["step"])
+        self.model._resume = self._restored.position
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        if self._restored is None:
+            return
+        _restore_states(self._siblings, self._restored.callbacks)  # which they have reset when training began
+        if not self._restored.position["step"]:
             self._restored = None
 
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
@@ -89,6 +99,12 @@ class BackupAndRestore(Callback):
         self._current_epoch = epoch + 1
         if self.save_freq == "epoch":
             self._save()
+
+    def _after_epoch(self) -> None:
+        """Saves again if callbacks behind this one may have changed something at the epoch's end."""
+        behind = self._siblings[list(self._siblings).index(self) + 1 :]
+        if self.save_freq == "epoch" and any(not isinstance(c, History | ProgbarLogger) for c in behind):
+            self._save(twice=True)
 
     def on_train_end(self, logs: Logs = None) -> None:
         if not self.delete_checkpoint:
@@ -144,9 +160,25 @@ class BackupAndRestore(Callback):
             raise ValueError(message(WHERE, problem, "Use the same data and batch size, or delete the file"))
         return backup
 
-    def _save(self) -> None:
+    def _save(self, twice: bool = False) -> None:
         os.makedirs(self.backup_dir, exist_ok=True)
-        if self.double_checkpoint and os.path.exists(self._weights_path):
+        if self.double_checkpoint and not twice and os.path.exists(self._weights_path):
             os.replace(self._weights_path, self._prev_weights_path)
         batches = (self.params or {}).get("steps")
-        write_backup(self._weights_path, self.model._training_state(), dict(self.model._position), batches)
+        states = [(type(c).__name__, {name: getattr(c, name) for name in c._kept}) for c in _keeping(self._siblings)]
+        write_backup(self._weights_path, self.model._training_state(), dict(self.model._position), batches, states)
+
+
+def _keeping(callbacks: Sequence[Any]) -> list[Any]:
+    return [c for c in callbacks if getattr(c, "_kept", ())]
+
+
+def _restore_states(callbacks: Sequence[Any], states: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    """Gives the callbacks their states back: the first of each class the first of that name, and so on."""
+    left = list(states)
+    for callback in _keeping(callbacks):
+        found = next((pair for pair in left if pair[0] == type(callback).__name__), None)
+        if found is not None:
+            left.remove(found)
+            for name in callback._kept:
+                setattr(callback, name, found[1][name])

@@ -1,7 +1,8 @@
 """The file of a backup: the values of variables and a place in the training, as an uncompressed `.npz`.
 
 The entry `about` holds JSON (`format`, `version`, `position`, `batches`, and for each variable its path, shape and
-dtype); the entries `0`, `1`, ... the values, with checksums. It is data only, and replaced as a whole.
+dtype; `callbacks` the state of callbacks); the entries `0`, `1`, ... the values, with checksums. It is data only, and
+replaced as a whole.
 """
 
 from __future__ import annotations
@@ -24,23 +25,34 @@ FORMAT, VERSION = "striate backup", 1
 
 @dataclass(frozen=True)
 class Backup:
-    """What a file holds: values in the order of the model's variables, the place, the number of batches per epoch."""
+    """What a file holds: values in the order of the model's variables, the place, the number of batches per epoch, the
+    states of callbacks as pairs of a class's name and values by name."""
 
     values: list[np.ndarray]
     position: dict[str, int]
     batches: int | None
+    callbacks: list[tuple[str, dict[str, Any]]]
 
 
-def write_backup(path: str, variables: Sequence[Any], position: dict[str, int], batches: int | None) -> None:
+def write_backup(
+    path: str,
+    variables: Sequence[Any],
+    position: dict[str, int],
+    batches: int | None,
+    callbacks: Sequence[tuple[str, dict[str, Any]]] = (),
+) -> None:
     """Writes the backup beside `path` and moves it into place, so that there is a whole one at any moment."""
+    arrays = [v.array for v in variables]
+    states = [[name, {k: _packed(v, arrays) for k, v in state.items()}] for name, state in callbacks]
     about = {
         "format": FORMAT,
         "version": VERSION,
         "position": position,
         "batches": batches,
         "variables": [_described(v) for v in variables],
+        "callbacks": states,
     }
-    entries = {str(i): v.array for i, v in enumerate(variables)}
+    entries = {str(i): array for i, array in enumerate(arrays)}
     part = f"{path}.part"  # one name, so that runs that were killed leave no pile of them
     with open(part, "wb") as file:
         np.savez(file, about=np.frombuffer(json.dumps(about).encode(), np.uint8), **entries)
@@ -71,10 +83,25 @@ def _read(path: str, variables: Sequence[Any]) -> Backup:
         about = json.loads(bytes(entries["about"]).decode())
         _check(path, about, [_described(v) for v in variables])
         values = [entries[str(i)] for i in range(len(variables))]
+        states = [(name, {k: _unpacked(v, entries) for k, v in state.items()}) for name, state in about["callbacks"]]
     for value, variable in zip(values, variables, strict=True):
         if value.shape != variable.shape or value.dtype != variable.array.dtype:
             raise zipfile.BadZipFile(f"the value of '{variable.path}' has shape {value.shape}, dtype {value.dtype}")
-    return Backup(values, {k: int(v) for k, v in about["position"].items()}, about["batches"])
+    return Backup(values, {k: int(v) for k, v in about["position"].items()}, about["batches"], states)
+
+
+def _packed(value: Any, arrays: list[np.ndarray]) -> Any:
+    """A plain value as JSON takes it; the items of a list of arrays go to `arrays`."""
+    if isinstance(value, list) and any(isinstance(item, np.ndarray) for item in value):
+        arrays += value
+        return {"first": len(arrays) - len(value), "count": len(value)}
+    return value.item() if isinstance(value, np.ndarray | np.generic) else value
+
+
+def _unpacked(value: Any, entries: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return [entries[str(i)] for i in range(value["first"], value["first"] + value["count"])]
 
 
 def _described(variable: Any) -> list[Any]:

@@ -31,6 +31,15 @@ class BatchCounter:
         self._seen = 0
         return True
 
+    @property
+    def state(self) -> list[int]:
+        """What it has counted."""
+        return [self._seen, self._last]
+
+    @state.setter
+    def state(self, value: list[int]) -> None:
+        self._seen, self._last = value
+
     def start(self, batches: int) -> None:
         """Counts anew in the middle of an epoch, after its first `batches`."""
         self._seen, self._last = 0, batches - 1

@@ -21,6 +21,9 @@ class Callback:
         params: a dict with "verbose", "epochs" and "steps".
     """
 
+    _kept: tuple[str, ...] = ()  # attributes that belong into a backup: plain values or lists of arrays
+    _outermost = False  # whether it is before the others at beginnings, and after them at the end
+
     def __init__(self) -> None:
         self.params: Any = None
         self._model: Any = None

@@ -14,7 +14,8 @@ from striate.core.registry import export
 
 @export("keras.callbacks.CallbackList")
 class CallbackList(Callback):
-    """Calls each hook of several callbacks, in their order, with logs made of Python numbers.
+    """Calls each hook of several callbacks, in their order, with logs made of Python numbers. Only `BackupAndRestore`
+    comes before the others at beginnings, and after them when training ends, wherever it stands.
 
     Args:
         callbacks: a callback or a nest of them; None (default) for none.
@@ -63,6 +64,14 @@ class CallbackList(Callback):
             model.history = self._history
         for callback in self.callbacks:
             callback.set_model(model)
+            if hasattr(callback, "_siblings"):
+                callback._siblings = self.callbacks
+
+    def _at_begin(self) -> list[Any]:
+        return sorted(self.callbacks, key=lambda callback: not getattr(callback, "_outermost", False))
+
+    def _at_end(self) -> list[Any]:
+        return sorted(self.callbacks, key=lambda callback: getattr(callback, "_outermost", False))
 
     def _begin(self) -> None:
         self._runs += 1
@@ -84,17 +93,20 @@ class CallbackList(Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         logs = python_logs(logs)
-        for callback in self.callbacks:
+        for callback in self._at_begin():
             callback.on_epoch_begin(epoch, logs)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         logs = python_logs(logs)
         for callback in self.callbacks:
             callback.on_epoch_end(epoch, logs)
+        for callback in self.callbacks:
+            if getattr(callback, "_outermost", False):
+                callback._after_epoch()
 
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
         logs = python_logs(logs)
-        for callback in self.callbacks:
+        for callback in self._at_begin():
             callback.on_train_batch_begin(batch, logs=logs)
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
@@ -125,19 +137,19 @@ class CallbackList(Callback):
     def on_train_begin(self, logs: Logs = None) -> None:
         self._begin()
         logs = python_logs(logs)
-        for callback in self.callbacks:
+        for callback in self._at_begin():
             callback.on_train_begin(logs)
 
     def on_train_end(self, logs: Logs = None) -> None:
         logs = python_logs(logs)
-        for callback in self.callbacks:
+        for callback in self._at_end():
             callback.on_train_end(logs)
         self._end()
 
     def on_test_begin(self, logs: Logs = None) -> None:
         self._begin()
         logs = python_logs(logs)
-        for callback in self.callbacks:
+        for callback in self._at_begin():
             callback.on_test_begin(logs)
 
     def on_test_end(self, logs: Logs = None) -> None:

@@ -33,6 +33,8 @@ class EarlyStopping(MonitorCallback):
         ValueError: with `mode="auto"`, when the metric does not say which way is better.
     """
 
+    _kept = ("wait", "best", "best_epoch", "stopped_epoch", "best_weights")
+
     def __init__(
         self,
         monitor: str = "val_loss",

@@ -95,6 +95,8 @@ class ReduceLROnPlateau(MonitorCallback):
             better.
     """
 
+    _kept = ("wait", "best", "cooldown_counter")
+
     def __init__(
         self,
         monitor: str = "val_loss",

@@ -36,6 +36,8 @@ class ModelCheckpoint(MonitorCallback):
             written.
     """
 
+    _kept = ("best", "_batches")
+
     def __init__(
         self,
         filepath: str | os.PathLike[str],
@@ -54,6 +56,14 @@ class ModelCheckpoint(MonitorCallback):
         self._counter = BatchCounter(save_freq, text)
         self._current_epoch = 0
         _check_ending(self.filepath, save_weights_only)
+
+    @property
+    def _batches(self) -> list[int]:
+        return self._counter.state
+
+    @_batches.setter
+    def _batches(self, value: list[int]) -> None:
+        self._counter.state = value
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         if self._counter.is_due(batch):

@@ -23,6 +23,8 @@ class SwapEMAWeights(Callback):
         ValueError: the optimizer has `use_ema=False`.
     """
 
+    _kept = ("_ema_weights_in_model", "_averages")
+
     def __init__(self, swap_on_epoch: bool = False) -> None:
         super().__init__()
         self.swap_on_epoch = swap_on_epoch
