@@ -189,6 +189,19 @@ def test_tensorboard_reads_the_history(tmp_path: Path) -> None:
     assert f"{model.layers[0].kernel.path}/histogram" in accumulator.Tags()["tensors"]
 
 
+def test_tensorboard_in_evaluate(tmp_path: Path) -> None:
+    model = make_model()
+    fit(model, epochs=1)
+    board = callbacks.TensorBoard(tmp_path, write_graph=False)
+    loss = model.evaluate(X, Y, verbose=0, callbacks=[board])[0]
+    assert not board._writers  # the file is closed
+    accumulator = EventAccumulator(str(tmp_path / "validation"))
+    accumulator.Reload()
+    (event,) = accumulator.Tensors("evaluation_loss_vs_iterations")
+    assert (event.step, float(tensor_util.make_ndarray(event.tensor_proto))) == (3, pytest.approx(loss))
+    assert not (tmp_path / "train").exists()
+
+
 def test_nan_ends_training() -> None:
     model = make_model()
     broken = Y.copy()

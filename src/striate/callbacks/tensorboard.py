@@ -64,11 +64,12 @@ class TensorBoard(Callback):
         self.write_steps_per_second, self.update_freq = write_steps_per_second, _checked_freq(update_freq)
         self.embeddings_freq, self.embeddings_metadata = embeddings_freq, embeddings_metadata
         self._writers: dict[str, EventWriter] = {}
+        self._training = False
         self._batch = 0  # of the whole training, from 1
         self._epoch_start, self._batch_start, self._iterations_before = 0.0, 0.0, 0
 
     def set_model(self, model: Any) -> None:
-        self._model = model
+        self._model, self._training = model, False
         self._close()
         if self.write_graph and type(model).__name__ in ("Functional", "Sequential"):
             self._write_model()
@@ -76,18 +77,19 @@ class TensorBoard(Callback):
             _configure_projector(self._embeddings(), self.embeddings_metadata, self.log_dir)
 
     def on_train_begin(self, logs: Logs = None) -> None:
-        self._batch = 0
+        self._training, self._batch = True, 0
 
     def on_train_end(self, logs: Logs = None) -> None:
         self._close()
 
     def on_test_end(self, logs: Logs = None) -> None:
-        iterations = getattr(self.model.optimizer, "iterations", None)
-        if iterations is None:
-            return
-        for name, value in (logs or {}).items():
+        iterations: Any = getattr(self.model.optimizer, "iterations", None)
+        for name, value in (logs or {}).items() if iterations is not None else ():
             self._scalar("validation", f"evaluation_{name}_vs_iterations", value, int(iterations))
-        self._flush()
+        if self._training:
+            self._flush()
+        else:
+            self._close()
 
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
         self._batch += 1
