@@ -159,13 +159,12 @@ def test_gradients(name: str, args: Any, kwargs: Any) -> None:
 # Losses of layers -----------------------------------------------------------------------------------------------------
 
 
-def _network(k: Any) -> Any:
+def _network(k: Any, shared: bool = True) -> Any:
     inputs = k.Input((4,))
-    shared = k.layers.Dense(3, activity_regularizer=k.regularizers.L2(0.25), kernel_initializer="ones")
-    x = k.layers.ActivityRegularization(l1=0.5, l2=0.25)(shared(inputs))
-    return k.Model(
-        inputs, shared(k.layers.Dense(4, kernel_initializer="ones", kernel_regularizer=k.regularizers.L2(2))(x))
-    )
+    first = k.layers.Dense(3, activity_regularizer=k.regularizers.L2(0.25), kernel_initializer="ones")
+    x = k.layers.ActivityRegularization(l1=0.5, l2=0.25)(first(inputs))
+    x = k.layers.Dense(4, kernel_initializer="ones", kernel_regularizer=k.regularizers.L2(2))(x)
+    return k.Model(inputs, first(x) if shared else k.layers.Dense(3)(x))
 
 
 def test_losses_of_a_model_as_in_keras(real_keras: Any) -> None:
@@ -222,6 +221,19 @@ def test_gradient_through_a_penalty(compiled: bool) -> None:
     np.testing.assert_allclose(gradient, x.T @ (x @ kernel) / 5, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("eager", [False, True])
+def test_penalties_in_fit_as_in_keras(real_keras: Any, eager: bool) -> None:
+    histories = []
+    x, y = data((12, 4)), data((12, 3), 1)
+    for k in (striate, real_keras):
+        model = _network(k, shared=False)  # Keras on JAX counts one penalty of a shared layer when it trains
+        model.set_weights([data(w.shape, i) / 4 for i, w in enumerate(model.get_weights())])
+        model.compile(k.optimizers.SGD(0.001), "mse", run_eagerly=eager and k is striate)
+        history = model.fit(x, y, batch_size=5, epochs=3, shuffle=False, verbose=0).history["loss"]
+        histories.append([*history, model.evaluate(x, y, batch_size=5, verbose=0)])
+    np.testing.assert_allclose(histories[0], histories[1], rtol=1e-4)
+
+
 class Penalised(layers.Layer):
     def call(self, inputs: Any) -> Any:
         self.add_loss([0.1 * ops.sum(inputs), ops.mean(inputs)])
@@ -256,6 +268,24 @@ def test_penalty_of_every_output() -> None:
     layer = Two(activity_regularizer=striate.regularizers.L1(1.0))
     layer(np.ones((4, 2), "float32"))
     np.testing.assert_allclose([float(v) for v in layer.losses], [2, 8])  # per sample; a scalar has no samples
+
+
+def test_training_goes_through_layers_that_do_not_ask_for_it(real_keras: Any) -> None:
+    x = np.ones((40, 5), "float32")
+    for k in (striate, real_keras):
+
+        class Holds(k.layers.Layer):
+            def __init__(self, inner: Any) -> None:
+                super().__init__()
+                self.inner = inner
+
+            def call(self, inputs: Any) -> Any:
+                return self.inner(inputs)
+
+        layer = Holds(k.layers.Dropout(0.5))
+        assert (np.asarray(layer(x, training=True)) == 0).any()
+        assert (np.asarray(layer(x, training=False)) == 1).all()
+        np.testing.assert_array_equal(np.asarray(k.layers.ReLU()(x, training=True)), x)
 
 
 # Wrong uses -----------------------------------------------------------------------------------------------------------

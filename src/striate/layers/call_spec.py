@@ -37,6 +37,13 @@ def names(fn: Any, name: str) -> bool:
     return name in signature_of(fn).parameters
 
 
+def without_training(fn: Any, kwargs: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+    """`kwargs` without a `training` that `fn` has no parameter for, and that one: it counts for the layers inside."""
+    if "training" not in kwargs or names(fn, "training"):
+        return kwargs, None
+    return {k: v for k, v in kwargs.items() if k != "training"}, kwargs["training"]
+
+
 @lru_cache(maxsize=1024)
 def default(fn: Any, name: str) -> Any:
     """The default of `fn`'s parameter `name`; None without one."""

@@ -302,11 +302,12 @@ class Layer(Stored, Tracked, Operation):
             args = tuple(tree.map_structure(self._to_input, a) for a in args)
             kwargs = {k: tree.map_structure(self._to_input, v) for k, v in kwargs.items()}
             self._check_positional(args)
+        kwargs, told = call_spec.without_training(type(self).call, kwargs)
         spec = CallSpec(self, args, kwargs)
         self._check_spec(spec)
         with self._open_scope():
             self._maybe_build(spec)
-            training = self._training_for(spec)
+            training = self._training_for(spec) if told is None else told
             if training is not None and call_spec.names(type(self).call, "training"):
                 kwargs = {**kwargs, "training": training}
             before = kwargs.get("mask") if kwargs.get("mask") is not None else masks_of(spec.first)
