@@ -368,7 +368,7 @@ def test_what_is_no_file_or_no_hdf5(tmp_path: pathlib.Path) -> None:
     (tmp_path / "text.h5").write_text("<html>404</html>")
     with pytest.raises(OSError, match=r"text\.h5' is no HDF5 file"):
         load_weights(model, str(tmp_path / "text.h5"))
-    with pytest.raises(ValueError, match=r"file format not supported.*legacy"):
+    with pytest.raises(ValueError, match=r"File format not supported.*legacy"):
         load_weights(model, tmp_path / "weights.npz")
     with pytest.raises(ValueError, match="unknown arguments"):
         load_weights(model, tmp_path / "w.h5", by_nam=True)
@@ -401,7 +401,7 @@ def test_a_failed_save_keeps_the_old_file(tmp_path: pathlib.Path) -> None:
     assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["w.h5"]
     with pytest.raises(RuntimeError, match="does not fit"):
         save_weights_to_hdf5(path, FakeModel(FakeLayer("x" * 70_000)))
-    with pytest.raises(ValueError, match=r"must end in '\.weights\.h5'"):
+    with pytest.raises(ValueError, match=r"must end in `\.weights\.h5`"):
         save_weights(FakeModel(), tmp_path / "w.h5")
 
 

@@ -237,6 +237,57 @@ def test_classes_that_are_not_known(tmp_path: pathlib.Path) -> None:
     assert type(load_model(tmp_path / "m.keras", custom_objects={"Local": Local}).layers[0]) is Local
 
 
+class OfCalls(striate.Model):
+    """Without a `build`: its layers are built when it is called, and when it is loaded."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.a, self.rows = layers.Dense(3), [[layers.Dense(2)], {"x": layers.Dense(2)}]
+
+    @property
+    def zz(self) -> Any:
+        return self.a
+
+    def call(self, x: Any) -> Any:
+        x = self.a(x)
+        return self.rows[0][0](x) + self.rows[1]["x"](x)
+
+
+def test_models_without_a_build_are_built_by_a_call(tmp_path: pathlib.Path) -> None:
+    model = OfCalls()
+    x = np.random.default_rng(0).normal(size=(4, 5)).astype("float32")
+    model(x)
+    scrambled(model).save(tmp_path / "m.keras")
+    loaded = load_model(tmp_path / "m.keras", custom_objects={"OfCalls": OfCalls})
+    same(loaded(x), model(x), 0)
+    loaded.save(tmp_path / "again.keras")
+    same(load_model(tmp_path / "again.keras", custom_objects={"OfCalls": OfCalls})(x[:2]), model(x[:2]), 1e-6)
+
+
+def test_layers_under_another_name_are_found(tmp_path: pathlib.Path) -> None:
+    x = np.ones((1, 5), "float32")
+    first = OfCalls()
+    first(x)
+    first.save_weights(tmp_path / "m.weights.h5")
+
+    class Aliased(striate.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a_first = layers.Dense(3)
+            self.rows = [[layers.Dense(2)], {"x": layers.Dense(2)}]
+
+        call = OfCalls.call
+
+        @property
+        def a(self) -> Any:
+            return self.a_first
+
+    second = Aliased()
+    second(x)
+    second.load_weights(tmp_path / "m.weights.h5")
+    same(second(x), first(x), 0)
+
+
 def test_shared_objects_stay_shared(tmp_path: pathlib.Path, real_keras: ModuleType) -> None:
     def twice(keras: Any) -> Any:
         dense = keras.layers.Dense(3, name="one")

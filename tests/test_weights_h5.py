@@ -116,8 +116,8 @@ def test_overwrite_and_other_names(tmp_path: pathlib.Path) -> None:
     model.save_weights(tmp_path / "a.weights.h5")
     with pytest.raises(FileExistsError, match="overwrite=True"):
         model.save_weights(tmp_path / "a.weights.h5", overwrite=False)
-    with pytest.raises(ValueError, match=r"must end in '\.weights\.h5'"):
+    with pytest.raises(ValueError, match=r"must end in `\.weights\.h5`"):
         model.save_weights(tmp_path / "a.h5")
-    with pytest.raises(ValueError, match="by_name is for the legacy layout"):
+    with pytest.raises(ValueError, match="only supports loading legacy"):
         model.load_weights(tmp_path / "a.weights.h5", by_name=True)
     assert [p.name for p in tmp_path.iterdir()] == ["a.weights.h5"]

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from striate.core.registry import get_registered_name, get_registered_object, public_name
+from striate.core.registry import exports, get_registered_name, get_registered_object, public_name
 
 
 def serialize_object(obj: Any) -> dict[str, Any] | None:
@@ -54,10 +54,18 @@ def deserialize_object(
     registered = entry.get("registered_name") or name
     found = get_registered_object(str(registered), custom_objects, table)
     found = found if found is not None else get_registered_object(str(name), custom_objects, table)
+    if found is None and isinstance(config, dict):  # a layer as an activation, for one
+        found = exports().get(f"{entry.get('module')}.{name}")
+        found = found if inspect.isclass(found) and hasattr(found, "from_config") else None
     if found is None:
         raise ValueError(f"Could not interpret {what} identifier: {config}. Known names: {', '.join(sorted(table))}.")
     if not inspect.isclass(found):
         return found
+    if isinstance(config, dict) and not hasattr(found, "from_config"):
+        raise TypeError(
+            f"Unable to reconstruct an instance of {name!r} because the class is missing a `from_config()` method. "
+            f"Full config: {config}"
+        )
     return found.from_config(entry.get("config") or {}) if hasattr(found, "from_config") else found()
 
 

@@ -135,6 +135,11 @@ def register_keras_serializable(package: str = "Custom", name: str | None = None
     return decorator
 
 
+def custom_objects() -> dict[str, Any]:
+    """What is registered, and what the open scopes have."""
+    return {**_registered, **_scope.get()}
+
+
 @export("keras.saving.get_registered_name", "keras.utils.get_registered_name")
 def get_registered_name(obj: Any) -> str:
     """The name `obj` was registered under, such as `"my_package>MyLayer"`, or its Python name."""

@@ -70,8 +70,8 @@ def _public(name: str) -> Any:
 
 def _refuse(layer: str | None) -> Any:
     problem = (
-        "the function of this Lambda layer is bytecode from a file, which is never run here, with `safe_mode=False` "
-        "neither"
+        "the function of this Lambda layer is bytecode from a file. That would be arbitrary code execution, so it is "
+        "never run here, with `safe_mode=False` neither"
     )
     fix = (
         f"Pass the function itself: custom_objects={{{layer!r}: function}}. Better, make the layer with a named "

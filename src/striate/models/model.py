@@ -7,6 +7,7 @@ from typing import Any
 
 from striate.core.registry import custom_object_scope, export
 from striate.layers.layer import Layer
+from striate.models.building import build_by_running, has_own_build
 from striate.models.summary import print_summary
 from striate.saving.models import save_model
 from striate.saving.serialization import deserialize_keras_object, serialize_keras_object
@@ -122,6 +123,14 @@ class Model(Trainer, Layer):
     ) -> None:
         """Saves the weights to a `.weights.h5` file, written beside it and moved into place."""
         save_weights(self, filepath, overwrite=overwrite, max_shard_size=max_shard_size, **kwargs)
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Builds the model for the shapes in `config`; without a `build` of its own by a symbolic call."""
+        if has_own_build(self):
+            super().build_from_config(config)
+            return
+        build_by_running(self, config)
+        self.built = True
 
     def to_json(self, **kwargs: Any) -> str:
         """The architecture, without the weights, as JSON; `kwargs` go to `json.dumps`."""

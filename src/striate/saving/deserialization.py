@@ -118,7 +118,7 @@ def _refused(config: Any) -> Any:
 
 
 def _no_typespec(config: Any) -> Any:
-    raise ValueError(message(WHERE, "the config holds a TypeSpec of TensorFlow's, which has no meaning here"))
+    raise TypeError(message(WHERE, "the config holds a TypeSpec of TensorFlow's, which has no meaning here"))
 
 
 _DECODERS: dict[str, Callable[[Any], Any]] = {
@@ -139,7 +139,7 @@ def _object(config: dict[str, Any]) -> Any:
         raise TypeError(message(WHERE, f"expected a string as 'class_name', received {kind!r}"))
     if kind in ("function", "class"):
         if not isinstance(inner, str):
-            raise TypeError(message(WHERE, f"expected the name of a {kind} as 'config', received {inner!r}"))
+            raise TypeError(message(WHERE, f"Expected 'config' to be a non-null str for a {kind}, received {inner!r}"))
         return find(inner, config, kind)
     if is_operation(config):
         return operation_of(config, _decoded)
@@ -158,15 +158,15 @@ def _object(config: dict[str, Any]) -> Any:
 def _instance(cls: Any, config: dict[str, Any]) -> Any:
     inner = {} if config["config"] is None else config["config"]
     if not isinstance(inner, dict):
-        raise TypeError(message(WHERE, f"expected a dictionary as the 'config' of {cls.__name__}, received {inner!r}"))
+        raise TypeError(message(WHERE, f"Expected 'config' to be a dict for {cls.__name__}, received {inner!r}"))
     if not hasattr(cls, "from_config"):
-        problem = f"unable to make an object of {cls!r}: the class is missing a `from_config()` method"
+        problem = f"Unable to reconstruct an instance of {cls!r}: the class is missing a `from_config()` method"
         raise TypeError(message(WHERE, problem, "Give it one"))
     try:
         made = cls.from_config(_without_defaults(cls, inner))
     except TypeError as error:
         problem = f"{cls} could not be deserialized properly: {error}. Received config={config}"
-        fix = "Layers and other objects that `get_config()` returns must be deserialized in `from_config()`"
+        fix = "Ensure that objects returned by `get_config()` are explicitly deserialized in `from_config()`"
         raise TypeError(message(WHERE, problem, fix)) from error
     _build_and_compile(made, config)
     return made

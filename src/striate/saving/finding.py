@@ -74,15 +74,31 @@ def _function(name: str, config: Mapping[str, Any]) -> Any:
     spaces = (module,) if module in (*_FUNCTION_SPACES, "keras.ops") else _FUNCTION_SPACES
     if module not in (*spaces, "builtins") or name in _NO_PART:
         return None
-    found = (registry.exports().get(f"{space}.{name}") for space in spaces)
-    return next((x for x in found if inspect.isfunction(x)), None)
+    exported = (registry.exports().get(f"{space}.{name}") for space in spaces)
+    found = next((x for x in exported if inspect.isfunction(x)), None)
+    if found is not None:
+        _refuse_other_name(name, config)
+        return found
+    ends = (obj for key, obj in registry.custom_objects().items() if key.endswith(f">{name}") and ">" not in name)
+    return next(ends, None)  # Keras up to 3.6 wrote functions without their package
+
+
+def _refuse_other_name(name: str, config: Mapping[str, Any]) -> None:
+    """Keras's own classes and functions have no registered name; another one in a file is a trap."""
+    given = config.get("registered_name")
+    if given and given not in (name, config.get("class_name")):
+        problem = f"`registered_name={given!r}` was provided in the config, but {name!r} resolved to a Keras built-in"
+        raise ValueError(message("deserialize_keras_object", problem, "Remove it from the config"))
 
 
 def _class(name: str, config: Mapping[str, Any]) -> Any:
     module = str(config.get("module") or "")
     if not module or module.split(".")[0] in ("keras", "builtins"):
-        found = (registry.exports().get(f"{space}.{name}") for space in (module, *_SPACES))
-        return next((x for x in found if inspect.isclass(x) and hasattr(x, "from_config")), None)
+        exported = (registry.exports().get(f"{space}.{name}") for space in (module, *_SPACES))
+        found = next((x for x in exported if inspect.isclass(x) and hasattr(x, "from_config")), None)
+        if found is not None:
+            _refuse_other_name(name, config)
+        return found
     imported = sys.modules.get(module)
     cls = vars(imported).get(name) if imported is not None else None  # no `__getattr__` of the module's is asked
     bases = tuple(b for b in (registry.exports().get(base) for base in _BASES) if b is not None)

@@ -142,6 +142,17 @@ def _open(group: Any, name: str, where: str) -> Any:
         raise OSError(message(where, f"{file_name(group)} is cut short or damaged at {name!r} ({error})")) from error
 
 
+def has(group: Any, path: str) -> bool:
+    """Whether there is something at `path` below `group`, be it only a link; no link is followed."""
+    module = h5py_module("load_weights")
+    for name in filter(None, path.split("/")):
+        link = group.get(name, getlink=True) if isinstance(group, module.Group) else None
+        if not isinstance(link, module.HardLink):
+            return link is not None
+        group = _open(group, name, "load_weights")
+    return True
+
+
 def _wrong(at: Any, where: str, problem: str, fix: str | None = None) -> ValueError:
     return ValueError(message(where, f"{file_name(at)}: {problem}", fix))
 

@@ -6,7 +6,7 @@ numbered: `layers/conv2d`, `layers/conv2d_1`. What is shared stands once, where 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache, cached_property
 from typing import Any
 
@@ -18,40 +18,51 @@ _GRAPHS = ("Functional", "Sequential")
 _KINDS = ("keras.optimizers.Optimizer", "keras.metrics.Metric", "keras.losses.Loss")
 
 
-def owners(model: Any, skip: Iterable[Any] = ()) -> Iterator[tuple[str, Any]]:
+Present = Callable[[str], bool]
+
+
+def owners(model: Any, skip: Iterable[Any] = (), present: Present | None = None) -> list[tuple[str, Any]]:
     """The model and all below it that may have state, each once, with its path in the file.
 
     Args:
         model: a model or layer.
         skip: objects that are left out, with what only they hold.
+        present: whether a file has a path; an object that has several (under another name, a property) gets one that
+            the file has, if any.
     """
-    yield from _walk(model, "", {id(x) for x in skip})
+    found: dict[int, tuple[str, Any]] = {}
+    seen = {id(x) for x in skip}
+    for path, owner in _walk(model, "", seen, present, frozenset()):
+        if id(owner) not in found or (present is not None and present(path)):
+            found[id(owner)] = (path, owner)
+    return list(found.values())
 
 
-def _walk(owner: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    if id(owner) in seen:
+def _walk(
+    owner: Any, path: str, seen: set[int], present: Present | None, above: frozenset[int]
+) -> Iterator[tuple[str, Any]]:
+    if id(owner) in seen or id(owner) in above:
         return
-    seen.add(id(owner))
+    if present is None or present(path):
+        seen.add(id(owner))
     yield path, owner
+    inside = above | {id(owner)}
     for name, value in _attributes(owner):
-        yield from _walk_value(value, f"{path}/{name}" if path else name, seen)
+        yield from _walk_value(value, f"{path}/{name}" if path else name, seen, present, inside)
 
 
-def _walk_value(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+def _walk_value(
+    value: Any, path: str, seen: set[int], present: Present | None, above: frozenset[int]
+) -> Iterator[tuple[str, Any]]:
     if is_saveable(value):
-        yield from _walk(value, path, seen)
-    elif isinstance(value, list | tuple | dict) and id(value) not in seen:
-        seen.add(id(value))
-        yield from _walk_container(value, path, seen)
-
-
-def _walk_container(container: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    used: dict[str, int] = {}
-    for value in list(container.values()) if isinstance(container, dict) else container:
-        if is_saveable(value):
-            yield from _walk_value(value, f"{path}/{_numbered(to_snake_case(type(value).__name__), used)}", seen)
-        elif isinstance(value, list | tuple | dict):
-            yield from _walk_value(value, f"{path}/{_numbered('container', used)}", seen)
+        yield from _walk(value, path, seen, present, above)
+    elif isinstance(value, list | tuple | dict) and id(value) not in above:
+        used: dict[str, int] = {}
+        inside = above | {id(value)}
+        for item in list(value.values()) if isinstance(value, dict) else list(value):
+            if is_saveable(item) or isinstance(item, list | tuple | dict):
+                kind = to_snake_case(type(item).__name__) if is_saveable(item) else "container"
+                yield from _walk_value(item, f"{path}/{_numbered(kind, used)}", seen, present, inside)
 
 
 def _numbered(name: str, used: dict[str, int]) -> str:

@@ -60,7 +60,7 @@ class Reader(Mapping[str, Any]):
         return h5.read(h5.get_dataset(self._group, key, self._where, kinds="fiubVcS"), self._where)
 
     def __contains__(self, key: object) -> bool:
-        return self._group is not None and key in self._group
+        return self._group is not None and isinstance(key, str) and h5.has(self._group, key)
 
     def __iter__(self) -> Iterator[str]:
         return iter(() if self._group is None else self._group.keys())

@@ -44,6 +44,7 @@ def load_weights(model: Any, filepath: Any, skip_mismatch: bool = False, **kwarg
         raise ValueError(message("load_weights", f"File format not supported: filepath={name!r}", fix))
     if name.endswith(".keras"):
         _refuse_others(name, by_name, skip)
+        _check_built(model)
         with closing(keras_file.opened(name)) as members:
             keras_file.load_state(members, model, skip_mismatch, "load_weights")
         return
@@ -54,19 +55,33 @@ def _load_hdf5(model: Any, name: str, skip_mismatch: bool, by_name: Any, skip: I
     with h5.opened(name, "load_weights") as root:
         legacy = is_legacy(root)
         if by_name and not legacy:
-            raise ValueError(message("load_weights", f"by_name is for the legacy layout, {name!r} has the newer one"))
+            problem = f"`by_name` only supports loading legacy '.h5' or '.hdf5' files. Received: {name!r}"
+            raise ValueError(message("load_weights", problem))
         if legacy and skip is not None:
-            raise ValueError(message("load_weights", f"objects_to_skip is not for the legacy layout of {name!r}"))
+            raise ValueError(
+                message(
+                    "load_weights", f"`objects_to_skip` only supports loading '.weights.h5' files. Received: {name!r}"
+                )
+            )
         if legacy:
             h5.assign_all(read_group(root, model, bool(by_name), skip_mismatch))
         else:
+            _check_built(model)
             read_tree(root, model, skip_mismatch, skip or ())
+
+
+def _check_built(model: Any) -> None:
+    if not getattr(model, "built", True):
+        problem = f"You are loading weights into a model that has not yet been built. Received: {model.name!r}"
+        raise ValueError(message("load_weights", problem, "Build it first: call it on some data, or use `build()`"))
 
 
 def _refuse_others(name: str, by_name: Any, skip: Any) -> None:
     for argument, value in (("by_name", by_name), ("objects_to_skip", skip)):
         if value is not None:
-            raise ValueError(message("load_weights", f"`{argument}` is not for '.keras' files. Received: {name!r}"))
+            others = {"by_name": "legacy '.h5' or '.hdf5'", "objects_to_skip": "'.weights.h5'"}[argument]
+            problem = f"`{argument}` only supports loading {others} files. Received: {name!r}"
+            raise ValueError(message("load_weights", problem))
 
 
 @export("keras.saving.save_weights")

@@ -33,7 +33,7 @@ def read_tree(root: Any, model: Any, skip_mismatch: bool = False, skip: Iterable
         ValueError: a layer's group is missing, or numbers or shapes of weights differ; the file holds links or no
             plain numbers; an object's own `load_own_variables` failed.
     """
-    found = list(owners(model, skip))
+    found = owners(model, skip, lambda path: h5.has(root, path))
     pairs: list[tuple[Any, Any]] = []
     for path, owner in found:
         if _plain(owner) and not _lacks_container(root, path):
@@ -76,11 +76,11 @@ def _match(root: Any, path: str, owner: Any, skip_mismatch: bool, where: str) ->
 def _vars(root: Any, path: str, where: str) -> Any:
     """The group of an object's own variables, or None. A file of a single layer's kind may lack empty groups."""
     full = f"{path}/vars" if path else "vars"
-    if "_layer_checkpoint_dependencies" in root and "layers" not in root:
+    if h5.has(root, "_layer_checkpoint_dependencies") and not h5.has(root, "layers"):
         full = full.replace("layers", "_layer_checkpoint_dependencies")  # as Keras 2.13 called them
     group = root
     for name in full.split("/"):
-        if name not in group:
+        if not h5.has(group, name):
             return None
         group = h5.get_group(group, name, where)
     return group
@@ -90,7 +90,7 @@ def _lacks_container(root: Any, path: str) -> bool:
     """Whether `path` leads through a list in a list that the file does not have, as older versions wrote files."""
     parts = path.split("/")
     ends = [i for i, part in enumerate(parts) if i and part.split("_")[0] == "container"]
-    lacking = any("/".join(parts[: i + 1]) not in root for i in ends)
+    lacking = any(not h5.has(root, "/".join(parts[: i + 1])) for i in ends)
     if lacking:
         h5.warn(f"{h5.file_name(root)} has nothing for {path!r}: written by an older version. It keeps its values.")
     return lacking
