@@ -370,7 +370,7 @@ def test_what_is_no_file_or_no_hdf5(tmp_path: pathlib.Path) -> None:
         load_weights(model, str(tmp_path / "text.h5"))
     with pytest.raises(ValueError, match=r"File format not supported.*legacy"):
         load_weights(model, tmp_path / "weights.npz")
-    with pytest.raises(ValueError, match="unknown arguments"):
+    with pytest.raises(ValueError, match="Invalid keyword arguments"):
         load_weights(model, tmp_path / "w.h5", by_nam=True)
     with pytest.raises(ValueError, match="received ndarray"):
         load_weights(model, np.zeros(3))

@@ -130,25 +130,27 @@ class Tracked:
         return list(found.values())
 
 
-def _members(items: Iterable[Any]) -> Iterator[Any]:
+def _leaves(value: Any, above: frozenset[int] = frozenset()) -> Iterator[Any]:
+    """What stands in nested containers; one that holds itself is entered once."""
+    if not isinstance(value, list | tuple | set | dict):
+        yield value
+    elif id(value) not in above:
+        inside = above | {id(value)}
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(item, inside)
+
+
+def _members(containers: list[Any]) -> Iterator[Any]:
     """The variables and layers in nested containers."""
-    for item in items:
-        if isinstance(item, dict):
-            yield from _members(item.values())
-        elif isinstance(item, list | tuple | set):
-            yield from _members(item)
-        elif isinstance(item, Variable | Tracked):
-            yield item
-        elif _is_generator(item):
-            yield item.state
+    for leaf in _leaves(containers):
+        if isinstance(leaf, Variable | Tracked):
+            yield leaf
+        elif _is_generator(leaf):
+            yield leaf.state
 
 
 def _generators(value: Any) -> Iterator[Any]:
-    if isinstance(value, list | tuple | set | dict):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _generators(item)
-    elif _is_generator(value):
-        yield value
+    return (leaf for leaf in _leaves(value) if _is_generator(leaf))
 
 
 def _is_generator(value: Any) -> bool:
@@ -163,11 +165,7 @@ def _is_metric(value: Any) -> bool:
 
 def _metrics(value: Any) -> Iterator[Any]:
     """The metrics in nested containers."""
-    if isinstance(value, list | tuple | set | dict):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _metrics(item)
-    elif _is_metric(value):
-        yield value
+    return (leaf for leaf in _leaves(value) if _is_metric(leaf))
 
 
 def _among(found: list[Any], value: Any) -> bool:
