@@ -118,6 +118,15 @@ def test_weights_are_taken_from_whole_models(tmp_path: pathlib.Path, real_keras:
     same(ours.predict(x_for(functional), verbose=0), theirs.predict(x_for(functional), verbose=0))
 
 
+def test_bfloat16_weights_of_keras_become_float32(tmp_path: pathlib.Path, real_keras: ModuleType) -> None:
+    theirs = real_keras.Sequential([real_keras.Input((3,)), real_keras.layers.Dense(2, dtype="bfloat16")])
+    ours = striate.Sequential([striate.Input((3,)), layers.Dense(2)])
+    theirs.save_weights(tmp_path / "m.weights.h5")
+    ours.load_weights(tmp_path / "m.weights.h5")
+    for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b.astype("float32"))
+
+
 # ------------------------------------------------------------------------------------------------------- custom objects
 
 

@@ -366,6 +366,18 @@ def test_hostile_weights(saved: pathlib.Path, how: Callable[[Any], None]) -> Non
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_config_of_huge_layers(saved: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    with_config(saved, lambda c: c["config"]["layers"][1]["config"].update(units=1 << 40))
+    with pytest.raises(ValueError, match="far more than what it stores"):
+        load_model(saved)
+    with pytest.warns(UserWarning, match="legacy"):
+        small().save(tmp_path / "m.h5")
+    with h5py.File(tmp_path / "m.h5", "r+") as root:
+        root.attrs["model_config"] = root.attrs["model_config"].replace('"units": 2', '"units": 200000000000')
+    with pytest.raises(ValueError, match="far more than what it stores"):
+        load_model(tmp_path / "m.h5")
+
+
 def test_a_folder_whose_members_are_links(tmp_path: pathlib.Path) -> None:
     small().save(tmp_path / "m", zipped=False)
     outside = tmp_path / "outside"

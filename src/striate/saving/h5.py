@@ -194,10 +194,17 @@ def read(dataset: Any, where: str) -> np.ndarray:
     if declared > FLOOR and declared > EXPANSION * stored:
         raise _wrong(dataset, where, f"{dataset.name!r} claims {declared:,} bytes but stores {stored:,}; refused")
     try:
-        return np.asarray(dataset[()])
+        return _numbers(np.asarray(dataset[()]))
     except (OSError, RuntimeError) as error:
         problem = f"{file_name(dataset)} is cut short or damaged at {dataset.name!r} ({error})"
         raise OSError(message(where, problem, "Download or save it again")) from error
+
+
+def _numbers(value: np.ndarray) -> np.ndarray:
+    """Keras writes bfloat16, which NumPy lacks, as two raw bytes: the upper half of a float32."""
+    if value.dtype.kind != "V" or value.dtype.itemsize != 2:
+        return value
+    return (value.view("<u2").astype("<u4") << 16).view("<f4")
 
 
 # ------------------------------------------------------------------------------------------------------ into the model
@@ -210,12 +217,7 @@ def warn(text: str) -> None:
 
 def read_all(pairs: Sequence[tuple[Any, Any]], where: str) -> Values:
     """Variables with the values of their datasets, all read (the shapes have been checked) before any is assigned."""
-    return [(variable, _as_dtype(read(dataset, where), variable)) for variable, dataset in pairs]
-
-
-def _as_dtype(value: np.ndarray, variable: Any) -> np.ndarray:
-    """Keras writes bfloat16 as two raw bytes, which the variable's own dtype gives their meaning back."""
-    return value.view(variable.numpy().dtype) if value.dtype.kind == "V" else value
+    return [(variable, read(dataset, where)) for variable, dataset in pairs]
 
 
 def assign_all(values: Values) -> None:

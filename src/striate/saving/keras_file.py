@@ -14,9 +14,22 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 from striate.core.errors import message
+from striate.core.limits import largest_variable
 from striate.saving import atomic, h5
 from striate.saving.deserialization import deserialize_keras_object, sharing
-from striate.saving.members import ASSETS, CONFIG, IN_MEMORY, METADATA, WEIGHTS, Folder, Zip, assets_of, missing
+from striate.saving.members import (
+    ASSETS,
+    CONFIG,
+    EXPANSION,
+    FLOOR,
+    IN_MEMORY,
+    METADATA,
+    WEIGHTS,
+    Folder,
+    Zip,
+    assets_of,
+    missing,
+)
 from striate.saving.saveables import owners
 from striate.saving.serialization import serialize_shared
 from striate.saving.weights_h5 import read_tree, write_tree
@@ -120,7 +133,8 @@ def load(source: Any, custom_objects: Mapping[str, Any] | None, compile: bool, s
         config = _config(members, compile)
         if WEIGHTS not in members.names():
             raise missing(members.name, WEIGHTS)
-        with _naming_version(members), sharing():
+        most = max(FLOOR, EXPANSION * members.size(WEIGHTS)) // 4
+        with _naming_version(members), sharing(), largest_variable(most):
             model = deserialize_keras_object(config, custom_objects, safe_mode=safe_mode)
         if not hasattr(model, "layers"):
             raise ValueError(message("load_model", f"{members.name!r} describes {model!r}, expected a model"))

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from striate.core.errors import message
+from striate.core.limits import largest_variable
 from striate.core.registry import custom_object_scope
 from striate.saving import h5
 from striate.saving.deserialization import deserialize_keras_object
@@ -97,7 +98,8 @@ def _read(root: Any, path: str, custom_objects: Mapping[str, Any] | None, compil
     if config is None:
         fix = "Build the model and use `load_weights`" if WEIGHTS in root or "layer_names" in root.attrs else None
         raise ValueError(message("load_model", f"No model config found in the file at {path!r}", fix))
-    model = deserialize_keras_object(_newer(config), custom_objects)
+    with largest_variable(max(h5.FLOOR, h5.EXPANSION * os.path.getsize(path)) // 4):
+        model = deserialize_keras_object(_newer(config), custom_objects)
     if not hasattr(model, "layers"):
         raise ValueError(message("load_model", f"{path!r} describes {model!r}, expected a model"))
     h5.assign_all(read_group(root, model))

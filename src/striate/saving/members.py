@@ -81,6 +81,10 @@ class Zip:
             copy.seek(0)
             yield copy  # type: ignore[misc]
 
+    def size(self, member: str) -> int:
+        """How many bytes of the file a member takes."""
+        return self._known[member].compress_size
+
     def close(self) -> None:
         """Closes the file."""
         self._zip.close()
@@ -121,6 +125,10 @@ class Folder:
             raise ValueError(message(WHERE, f"{path!r} is a link that leads out of its folder; refused"))
         with open(path, "rb") as file:
             yield file
+
+    def size(self, member: str) -> int:
+        """How many bytes a member takes."""
+        return os.path.getsize(os.path.join(self.name, member))
 
     def close(self) -> None:
         """Nothing is open."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from striate.core import dtypes
+from striate.core import dtypes, limits
 from striate.core.registry import export
 from striate.ir import Value, paused
 from striate.trace import tracing
@@ -206,6 +206,7 @@ def _initial(initializer: Any, shape: Any, dtype: Any, path: str) -> np.ndarray:
         raise ValueError(
             f"Shapes used to initialize variables must be fully-defined (no `None`). Received: shape={shape}"
         )
+    limits.check_size(sizes, path)
     wanted = dtypes.standardize(dtype)
     made = initializer(sizes, dtype=wanted)
     own = getattr(type(initializer).__call__, "makes_new", False)  # see `initializers.base`
