@@ -257,7 +257,7 @@ def test_no_file_and_other_names(tmp_path: pathlib.Path) -> None:
 # -------------------------------------------------------------------------------------------- hostile zips and HDF5
 
 
-@pytest.mark.parametrize("name", ["../evil.txt", "/tmp/evil.txt", "assets/../../evil.txt", "assets\\..\\evil", "a//b"])
+@pytest.mark.parametrize("name", ["../evil.txt", "/evil.txt", "assets/../../evil.txt", "assets\\..\\evil", "a//b"])
 def test_names_that_lead_out(saved: pathlib.Path, name: str, tmp_path: pathlib.Path) -> None:
     rewritten(saved, lambda found: found.update({name: b"evil"}))
     with pytest.raises(ValueError, match="leads out of its folder"):
