@@ -48,10 +48,11 @@ format: ## put Python and C++ into the house style
 	@$(RUN) ruff format --quiet $(PYTHON_CODE)
 	@$(NATIVE_CODE) | xargs -0 .venv/bin/clang-format -i
 
-bench: ## measure speed against ONNX Runtime and the machine's peak   (ARGS="--rounds 30")
+bench: ## measure speed against ONNX Runtime, PyTorch and the machine's peak   (ARGS="--rounds 30")
 	@$(SETUP) base bench
 	@.venv/bin/python benchmarks/kernels.py
 	@.venv/bin/python benchmarks/vgg19.py $(ARGS)
+	@.venv/bin/python benchmarks/training.py $(ARGS)
 
 build: ## compile the engine and make the package importable in .venv
 	@$(SETUP) base

@@ -275,6 +275,9 @@ def test_winograd(spec, seed):
             close(run_with_weights(back, dy, w, spec, spec.x_shape), dx, terms=9 * spec.cout, **of)
             fused = run_with_weights(name, x, w, spec, spec.out_shape, bias, residual, activation=RELU)
             close(fused, np.maximum(y + bias + residual, 0), terms=9 * spec.cin, **of)
+            if size == 4:
+                dw, pixels = kernel_grad(x, dy, spec), math.prod(spec.out_shape[:-1])
+                close(run_kernel_grad("kernel_grad_winograd4", x, dy, spec), dw, terms=pixels, **of)
             tanh = run_with_weights(name, x, w, spec, spec.out_shape, bias, activation=kernels.activation_ids()["tanh"])
             assert np.abs(tanh - np.tanh(y + bias)).max(initial=0) < 40 * bound * np.sqrt(9 * spec.cin)
 
@@ -282,9 +285,11 @@ def test_winograd(spec, seed):
 def test_winograd_is_chosen_where_it_pays_and_not_for_exact_results(exactly):
     large, small = conv2d(1, 56, 256, 256, 3, p=1), conv2d(1, 4, 16, 16, 3, p=1)
     assert conv.choose(large) == "direct" and conv.choose_input_grad(large) == "input_grad"
+    assert conv.choose_kernel_grad(large) == "kernel_grad"
     config.set_conv_precision("fast")
     assert conv.choose(large).startswith("winograd")
     assert conv.choose_input_grad(large).startswith("input_grad_winograd")
+    assert conv.choose_kernel_grad(large) == "kernel_grad_winograd4"
     assert conv.choose(conv2d(1, 112, 64, 64, 3, p=1)) == "winograd6"
     assert conv.choose(conv2d(1, 56, 512, 512, 3, p=1)) == "winograd4"
     for other in (

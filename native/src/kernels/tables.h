@@ -7,6 +7,7 @@
     X(conv_direct)                \
     X(conv_kernel_grad)           \
     X(conv_winograd)              \
+    X(conv_winograd_kernel_grad)  \
     X(convert)                    \
     X(elementwise)                \
     X(fma_peak)                   \

@@ -103,7 +103,7 @@ def choose_input_grad(spec: ConvSpec) -> str:
 
 def choose_kernel_grad(spec: ConvSpec) -> str:
     """The algorithm for the gradient with respect to the kernel."""
-    return _first(("kernel_grad_depthwise", "kernel_grad"), spec)
+    return _fast_kernel_grad(spec) or _first(("kernel_grad_depthwise", "kernel_grad"), spec)
 
 
 def choose_matmul(spec: MatmulSpec, constant_b: bool = False) -> str:
@@ -155,6 +155,14 @@ def _fast(spec: ConvSpec, prefix: str) -> str | None:
         if cost < 0.9 * best:  # larger tiles need more memory for weights, so they must pay
             best, algorithm = cost, f"{prefix}winograd{size}"
     return algorithm
+
+
+def _fast_kernel_grad(spec: ConvSpec) -> str | None:
+    direct = _direct_cost(spec, spec.out_shape)
+    if config.conv_precision() == "exact" or not _fits_winograd(spec) or direct < _LEAST:
+        return None
+    sums = 36 * _ROWS * spec.cin * spec.cout  # the points' sums are read and written again for each block of tiles
+    return "kernel_grad_winograd4" if _winograd_cost(spec, spec.out_shape, 4) + sums < 0.9 * direct else None
 
 
 def _direct_cost(spec: ConvSpec, target: tuple[int, ...]) -> int:
@@ -289,6 +297,9 @@ ALGORITHMS: dict[str, Algorithm] = {
         _input_grad_depthwise_size,
         _encode_conv,
         _encode_groups,
+    ),
+    "kernel_grad_winograd4": Algorithm(
+        "conv_winograd4_kernel_grad", None, _fits_winograd, None, _encode_conv, _encode_groups
     ),
     "kernel_grad": Algorithm("conv_kernel_grad", None, _any_conv, None, _encode_conv, _encode_groups),
     "kernel_grad_depthwise": Algorithm(

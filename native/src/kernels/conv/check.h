@@ -60,6 +60,17 @@ inline const char* check_kernel_grad(const Step& s) {
     return s.out[0].size() == c.taps() * c.group_in() * c.cout ? nullptr : "the output must have the kernel's shape";
 }
 
+// What Winograd's algorithm takes: 3x3, stride 1, channels in blocks.
+inline const char* check_winograd_shape(const Conv& c, int64_t block) {
+    for (int i = 0; i < kAxes; ++i) {
+        const int64_t kernel = i == 0 ? 1 : 3;
+        if (c.kernel[i] != kernel || c.stride[i] != 1 || c.dilation[i] != 1) return "expected 3x3 with stride 1";
+        if (c.lo[i] < 0 || c.lo[i] >= kernel || c.hi[i] < 0 || c.hi[i] >= kernel) return "expected pads of 0 to 2";
+    }
+    return c.groups == 1 && c.cin % block == 0 && c.cout % block == 0 ? nullptr
+                                                                      : "expected one group, channels in sixteens";
+}
+
 inline const char* check_pack(const Step& s, bool forward, int64_t block, bool per_group) {
     if (s.n_in != 1 || s.n_out != 1 || !are_floats(s)) return "expected one float32 input and output";
     const Tensor& w = s.in[0];

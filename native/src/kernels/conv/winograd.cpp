@@ -15,9 +15,8 @@ namespace striate {
 namespace STRIATE_ISA_NS {
 namespace {
 
-constexpr int kBlock = 16;                  // source channels that stand together
+constexpr int kBlock = kWinogradBlock;
 constexpr int kParts = kBlock / kLanes;     // vectors of them
-constexpr int64_t kPointPad = 48;           // floats: points a power of two apart would share lines of the cache
 constexpr int64_t kNearFloats = 200 << 10;  // transformed input that one thread keeps near
 
 // The convolution that is computed: source correlated with a 3x3 kernel, whichever pass it is.
@@ -49,14 +48,13 @@ Image read_image(const Step& s, bool forward) {
 template <int Pairs>
 struct Cut {
     static constexpr int kOut = Scheme<Pairs>::kOut, kIn = Scheme<Pairs>::kIn, kPoints = kIn * kIn;
-    int64_t rows, columns, tiles, panels, blocks;
+    TileGrid grid;
+    int64_t tiles, panels, blocks;
     int64_t together;  // tiles of one item
     bool shared;
 
-    explicit Cut(const Image& g) {
-        rows = (g.out_height + kOut - 1) / kOut;
-        columns = (g.out_width + kOut - 1) / kOut;
-        tiles = g.batch * rows * columns;
+    explicit Cut(const Image& g) : grid(g.out_height, g.out_width, kOut) {
+        tiles = g.batch * grid.rows * grid.columns;
         panels = (g.channels + kPanel - 1) / kPanel;
         blocks = g.depth / kBlock;
         const int64_t fit = kNearFloats / (kPoints * g.depth) / kRows;
@@ -161,36 +159,14 @@ private:
     // V = B' d B of one tile, all channels, to place `at` of the transformed input.
     void transform(int64_t tile, int64_t at, float* to) const {
         const float* from[kPoints];
-        const float* zeros = reinterpret_cast<const float*>(scratch_);
-        const int64_t column = tile % c_.columns, row = tile / c_.columns % c_.rows;
-        const float* image = g_.source + tile / c_.columns / c_.rows * g_.height * g_.width * g_.depth;
-        const int64_t y0 = row * kOut - g_.top, x0 = column * kOut - g_.left;
-        for (int i = 0; i < kIn; ++i)
-            for (int j = 0; j < kIn; ++j) {
-                const bool inside = y0 + i >= 0 && y0 + i < g_.height && x0 + j >= 0 && x0 + j < g_.width;
-                from[i * kIn + j] = inside ? image + ((y0 + i) * g_.width + x0 + j) * g_.depth : zeros;
-            }
+        const float* image = g_.source + c_.grid.image(tile) * g_.height * g_.width * g_.depth;
+        patch(image, g_.height, g_.width, g_.depth, c_.grid.top(tile) - g_.top, c_.grid.left(tile) - g_.left, kIn,
+              reinterpret_cast<const float*>(scratch_), from);
         const int64_t block_step = c_.held() * kBlock;
         for (int64_t b = 0; b < c_.blocks; ++b)
             for (int part = 0; part < kParts; ++part)
-                transform_vector(from, b * kBlock + part * kLanes, to + b * block_step + at * kBlock + part * kLanes);
-    }
-
-    void transform_vector(const float* const* from, int64_t channel, float* to) const {
-        Vec half[kPoints];
-        for (int j = 0; j < kIn; ++j) {
-            Vec d[kIn];
-#pragma GCC unroll 8
-            for (int i = 0; i < kIn; ++i) d[i] = load(from[i * kIn + j] + channel);
-            S::input(d, 1, half + j, kIn);
-        }
-        const int64_t step = c_.point_step();
-        for (int i = 0; i < kIn; ++i) {
-            Vec v[kIn];
-            S::input(half + i * kIn, 1, v, 1);
-#pragma GCC unroll 8
-            for (int j = 0; j < kIn; ++j) store(to + (i * kIn + j) * step, v[j]);
-        }
+                transform_patch<kIn, kIn>(from, b * kBlock + part * kLanes,
+                                          to + b * block_step + at * kBlock + part * kLanes, c_.point_step(), S::input);
     }
 
     // One item's tiles times one panel of weights, and back.
@@ -215,12 +191,11 @@ private:
 
     // Y = A' M A of one tile, bias, residual, activation, and out.
     void finish(int64_t tile, const float* m, int64_t channel, int64_t columns) const {
-        const int64_t column = tile % c_.columns, row = tile / c_.columns % c_.rows;
-        const int64_t image = tile / c_.columns / c_.rows;
-        const int64_t height = std::min<int64_t>(kOut, g_.out_height - row * kOut);
-        const int64_t width = std::min<int64_t>(kOut, g_.out_width - column * kOut);
+        const int64_t top = c_.grid.top(tile), left = c_.grid.left(tile);
+        const int64_t height = std::min<int64_t>(kOut, g_.out_height - top);
+        const int64_t width = std::min<int64_t>(kOut, g_.out_width - left);
         const int64_t start =
-            ((image * g_.out_height + row * kOut) * g_.out_width + column * kOut) * g_.channels + channel;
+            ((c_.grid.image(tile) * g_.out_height + top) * g_.out_width + left) * g_.channels + channel;
         for (int64_t c = 0; c < columns; c += kLanes) {
             Vec half[kOut * kIn], y[kOut * kOut];
             for (int j = 0; j < kIn; ++j) {
@@ -325,12 +300,7 @@ const char* check_winograd(const Step& s) {
     const Tensor &x = Forward ? s.in[0] : s.out[0], &y = Forward ? s.out[0] : s.in[0];
     if (const char* problem = check_geometry(s, x, y)) return problem;
     const Conv c = read_conv(s, x, y);
-    for (int i = 0; i < kAxes; ++i) {
-        const int64_t kernel = i == 0 ? 1 : 3;
-        if (c.kernel[i] != kernel || c.stride[i] != 1 || c.dilation[i] != 1) return "expected 3x3 with stride 1";
-        if (c.lo[i] < 0 || c.lo[i] >= kernel || c.hi[i] < 0 || c.hi[i] >= kernel) return "expected pads of 0 to 2";
-    }
-    if (c.groups != 1 || c.cin % kBlock || c.cout % kBlock) return "expected one group, channels in sixteens";
+    if (const char* problem = check_winograd_shape(c, kBlock)) return problem;
     const int64_t depth = Forward ? c.cin : c.cout, channels = Forward ? c.cout : c.cin;
     constexpr int64_t points = Cut<Pairs>::kPoints;
     if (s.in[1].size() != points * depth * padded(channels, kPanel)) return "the packed kernel has another size";

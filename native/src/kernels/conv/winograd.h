@@ -11,6 +11,8 @@
 namespace striate {
 namespace STRIATE_ISA_NS {
 
+using std::int64_t;
+
 template <int Pairs>
 struct Points;
 template <>
@@ -81,6 +83,21 @@ struct Scheme {
         rows_of(m, m_step, sum, difference, y, y_step, std::make_integer_sequence<int, kOut>{});
     }
 
+    // z = A y, the adjoint of `output`.
+    static inline __attribute__((always_inline)) void output_adjoint(const Vec* y, int y_step, Vec* z, int z_step) {
+        z[0] = y[0];
+        z[(kIn - 1) * z_step] = y[(kOut - 1) * y_step];
+        spread(y, y_step, z, z_step, std::make_integer_sequence<int, Pairs>{});
+    }
+
+    // g = G' u, the adjoint of `kernel`.
+    static inline __attribute__((always_inline)) void kernel_adjoint(const Vec* u, int u_step, Vec* g, int g_step) {
+        constexpr float at_zero = static_cast<float>(1 / divisor(-1));
+        Vec sums[3] = {at_zero * u[0], Vec{}, u[(kIn - 1) * u_step]};
+        gathered(u, u_step, sums, std::make_integer_sequence<int, Pairs>{});
+        for (int i = 0; i < 3; ++i) g[i * g_step] = sums[i];
+    }
+
     // u = G g.
     static inline __attribute__((always_inline)) void kernel(const Vec* g, int g_step, Vec* u, int u_step) {
         constexpr float at_zero = static_cast<float>(1 / divisor(-1));
@@ -123,6 +140,36 @@ private:
     }
 
     template <int... Q>
+    static inline __attribute__((always_inline)) void spread(const Vec* y, int ys, Vec* z, int zs,
+                                                             std::integer_sequence<int, Q...>) {
+        (powers<Q>(y, ys, z, zs, std::make_integer_sequence<int, kOut / 2>{}), ...);
+    }
+    template <int Q, int... I>
+    static inline __attribute__((always_inline)) void powers(const Vec* y, int ys, Vec* z, int zs,
+                                                             std::integer_sequence<int, I...>) {
+        constexpr double p = Points<Pairs>::p[Q];
+        Vec even = Vec{}, odd = Vec{};
+        ((even += static_cast<float>(power(p, 2 * I)) * y[2 * I * ys]), ...);
+        ((odd += static_cast<float>(power(p, 2 * I + 1)) * y[(2 * I + 1) * ys]), ...);
+        z[(1 + 2 * Q) * zs] = even + odd;
+        z[(2 + 2 * Q) * zs] = even - odd;
+    }
+
+    template <int... Q>
+    static inline __attribute__((always_inline)) void gathered(const Vec* u, int us, Vec* sums,
+                                                               std::integer_sequence<int, Q...>) {
+        (gather<Q>(u, us, sums), ...);
+    }
+    template <int Q>
+    static inline __attribute__((always_inline)) void gather(const Vec* u, int us, Vec* sums) {
+        constexpr double p = Points<Pairs>::p[Q], f = 1 / divisor(Q);
+        const Vec sum = u[(1 + 2 * Q) * us] + u[(2 + 2 * Q) * us];
+        sums[0] += static_cast<float>(f) * sum;
+        sums[1] += static_cast<float>(f * p) * (u[(1 + 2 * Q) * us] - u[(2 + 2 * Q) * us]);
+        sums[2] += static_cast<float>(f * p * p) * sum;
+    }
+
+    template <int... Q>
     static inline __attribute__((always_inline)) void values_of(const Vec* g, int gs, Vec* u, int us,
                                                                 std::integer_sequence<int, Q...>) {
         (value<Q>(g, gs, u, us), ...);
@@ -136,6 +183,51 @@ private:
         u[(2 + 2 * Q) * us] = even - odd;
     }
 };
+
+// Where the tiles of an image's outputs stand, and what each reads and writes.
+struct TileGrid {
+    int64_t rows, columns, size;  // tiles of an image; outputs of a tile, along one axis
+
+    TileGrid(int64_t height, int64_t width, int64_t out)
+        : rows((height + out - 1) / out), columns((width + out - 1) / out), size(out) {}
+
+    int64_t image(int64_t tile) const { return tile / columns / rows; }
+    int64_t top(int64_t tile) const { return tile / columns % rows * size; }
+    int64_t left(int64_t tile) const { return tile % columns * size; }
+};
+
+// Pointers to the n x n pixels from (y, x) on of one image `[height][width][channels]`; outside it a line of zeros.
+inline void patch(const float* image, int64_t height, int64_t width, int64_t channels, int64_t y, int64_t x, int n,
+                  const float* zeros, const float** to) {
+    for (int i = 0; i < n; ++i)
+        for (int j = 0; j < n; ++j) {
+            const bool inside = y + i >= 0 && y + i < height && x + j >= 0 && x + j < width;
+            to[i * n + j] = inside ? image + ((y + i) * width + x + j) * channels : zeros;
+        }
+}
+
+// A two-dimensional transform of one vector of channels: From x From values behind pointers become To x To, stored
+// `step` apart. `along` transforms one line.
+template <int From, int To, class Along>
+inline __attribute__((always_inline)) void transform_patch(const float* const* from, int64_t channel, float* to,
+                                                           int64_t step, Along&& along) {
+    Vec half[To * From];
+    for (int j = 0; j < From; ++j) {
+        Vec d[From];
+#pragma GCC unroll 8
+        for (int i = 0; i < From; ++i) d[i] = load(from[i * From + j] + channel);
+        along(d, 1, half + j, From);
+    }
+    for (int i = 0; i < To; ++i) {
+        Vec v[To];
+        along(half + i * From, 1, v, 1);
+#pragma GCC unroll 8
+        for (int j = 0; j < To; ++j) store(to + (i * To + j) * step, v[j]);
+    }
+}
+
+constexpr int kWinogradBlock = 16;  // source channels that stand together
+constexpr int64_t kPointPad = 48;   // floats: points a power of two apart would share lines of the cache
 
 }  // namespace STRIATE_ISA_NS
 }  // namespace striate
