@@ -219,9 +219,10 @@ def _not_finite(model: Any, batch: Any, loss: float, epoch: int, step: int) -> s
     for what, nest in zip(("x", "y", "sample_weight"), unpack_x_y_sample_weight(batch), strict=True):
         if not _finite(nest):
             return f"{where}: `{what}` holds values that are not finite in that batch. Replace or leave them out."
-    rate = float(np.asarray(model.optimizer.learning_rate)) if model.optimizer is not None else math.nan
+    rate = getattr(model.optimizer, "learning_rate", None)
+    now = "" if rate is None else f" (now {float(np.asarray(rate)):g})"
     return (
-        f"{where}. Lower the learning rate (now {rate:g}), clip the gradients (clipnorm=1.0), or scale the inputs; the "
+        f"{where}. Lower the learning rate{now}, clip the gradients (clipnorm=1.0), or scale the inputs; the "
         "callback TerminateOnNaN stops at once."
     )
 
