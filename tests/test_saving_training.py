@@ -212,6 +212,22 @@ def test_losses_and_metrics_of_the_users(tmp_path: pathlib.Path, real_keras: Mod
     assert not load_model(tmp_path / "m.keras", compile=False).compiled
 
 
+def test_clones_are_compiled_alike() -> None:
+    def my_loss(y_true: Any, y_pred: Any) -> Any:
+        return (y_true - y_pred) ** 2
+
+    model = sequential(striate)
+    model.compile(striate.optimizers.Adam(0.02), my_loss, metrics=["mae"])
+    steps(model, sequential, 2)
+    clone = striate.models.clone_model(model)
+    assert clone.compiled
+    assert clone.optimizer is not model.optimizer
+    assert int(clone.optimizer.iterations) == 0
+    clone.set_weights(model.get_weights())
+    assert float(clone.optimizer.learning_rate) == pytest.approx(0.02)
+    assert steps(clone, sequential, 1)[0]["loss"] == pytest.approx(steps(model, sequential, 1)[0]["loss"], rel=1e-5)
+
+
 def test_another_optimizer_keeps_its_state(tmp_path: pathlib.Path) -> None:
     model, other = compiled(striate, sequential, "momentum"), compiled(striate, sequential, "sgd")
     steps(model, sequential, 2)

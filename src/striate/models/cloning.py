@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 from striate.core import tree
-from striate.core.registry import export
+from striate.core.registry import custom_object_scope, export, get_registered_name
 from striate.layers.input_layer import Input, InputLayer
 from striate.models.functional import Functional
 from striate.models.model import Model
@@ -49,8 +50,18 @@ def clone_model(
             raise ValueError(
                 "`call_function` argument is not supported with Sequential models. Use a functional model."
             )
-        return _sequential(model, clone, input_tensors)
-    return _functional(model, clone, input_tensors, call_function)
+        return _compiled_like(model, _sequential(model, clone, input_tensors))
+    return _compiled_like(model, _functional(model, clone, input_tensors, call_function))
+
+
+def _compiled_like(model: Any, made: Any) -> Any:
+    """`made`, compiled as `model` is, with an optimizer of its own."""
+    if model.compiled:
+        given = tree.flatten(model._compile_arguments or {})
+        functions = {get_registered_name(fn): fn for fn in given if inspect.isfunction(fn)}
+        with custom_object_scope(functions):
+            made.compile_from_config(model.get_compile_config())
+    return made
 
 
 def _cloned(layer: Any) -> Any:
@@ -76,11 +87,11 @@ def _sequential(model: Sequential, clone: Callable[[Any], Any], input_tensors: A
         raise ValueError(f"`input_tensors` of a Sequential model must be one KerasTensor. Received: {input_tensors!r}")
     if tensors:
         source = tensors[0] if isinstance(tensors[0], InputLayer) else Input(tensor=tensors[0])
-        return type(model)([source, *layers], name=model.name)
+        return type(model)([source, *layers], name=model.name, trainable=model.trainable)
     row = model._row
     if row and isinstance(row[0], InputLayer):
         layers.insert(0, InputLayer(batch_shape=row[0].batch_shape, dtype=row[0].dtype, name=row[0].name))
-    return type(model)(layers, name=model.name)
+    return type(model)(layers, name=model.name, trainable=model.trainable)
 
 
 def _functional(model: Functional, clone: Any, input_tensors: Any, call_function: Any) -> Any:
