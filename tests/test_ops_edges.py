@@ -239,3 +239,8 @@ def test_unknown_sizes() -> None:
     assert ops.image.resize(x, (4, 5)).dtype == "float32"
     assert ops.reshape(KerasTensor((None, 4, 3)), (-1, 6)).shape == (None, 6)
     assert ops.reshape(KerasTensor((None, 3)), (-1, 6)).shape == (None, 6)
+
+
+def test_a_python_float_is_cast_at_once():
+    assert float(ops.cast(0.999, "float64")) == 0.999
+    assert ops.cast(2.7, "int32") == 2

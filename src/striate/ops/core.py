@@ -68,7 +68,10 @@ def dtype(x: Any) -> str:
 @op("core")
 def cast(x: Any, dtype: Any) -> Any:
     """`x` in another dtype. Floats lose their fraction on the way to integers."""
-    x, wanted = convert(x), dtypes.standardize(dtype)
+    wanted = dtypes.standardize(dtype)
+    if isinstance(x, float) and dtypes.is_floating(wanted):
+        return convert(x, wanted)  # at once: by way of `floatx()` it would lose digits
+    x = convert(x)
     return x if dtype_name(x) == wanted else structural.cast(x, dtype=wanted)
 
 
