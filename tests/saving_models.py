@@ -24,6 +24,34 @@ def functional(keras: Any) -> Any:
     return keras.Model(image, layers.Dense(3, activation="softmax", name="out")(x), name="of_layers_and_ops")
 
 
+def many_ops(keras: Any) -> Any:
+    """Calls of functions whose arguments Keras keeps in different places."""
+    ops = keras.ops
+    x, image = keras.Input((4, 6), name="x"), keras.Input((8, 8, 3), name="image")
+    ints = ops.cast(ops.round(ops.abs(x[..., 0]) * 3), "int32")
+    kernel = np.linspace(-1, 1, 3 * 3 * 3 * 2).reshape(3, 3, 3, 2).astype("float32")
+    results = [
+        1 - x, x**2, -x, x @ ops.transpose(x, (0, 2, 1)), x / 3.0, x // 0.5, x % 0.3, abs(x), x > 0.1,
+        ops.sum(x, axis=-1, keepdims=True), ops.max(x, axis=(1, 2)), ops.argmax(x, axis=-1), ops.std(x, axis=1),
+        ops.var(x, axis=2, keepdims=True), ops.prod(x, 1), ops.cumsum(x, axis=1), ops.any(x > 1, axis=1),
+        ops.reshape(x, (-1, 24)), ops.transpose(x, (0, 2, 1)), ops.swapaxes(x, 1, 2), ops.squeeze(x[:, :1], 1),
+        ops.expand_dims(x, -1), ops.pad(x, ((0, 0), (1, 1), (0, 2)), constant_values=2.0), ops.flip(x, axis=1),
+        ops.roll(x, 2, axis=-1), ops.repeat(x, 2, axis=1), ops.tile(x, (1, 2, 1)), ops.stack([x, 2 * x], axis=1),
+        *ops.split(x, 2, axis=-1), ops.take(x, [0, 2], axis=-1), ops.where(x > 0, x, 0.1 * x), x[:, ::2, 1:-1],
+        ops.take_along_axis(x, ops.argsort(x, axis=-1), axis=-1), ops.sort(x, axis=1), ops.clip(x, -0.3, 0.4),
+        ops.maximum(x, 0.2), ops.logical_and(x > 0, x < 1), ops.isfinite(x), ops.tensordot(x, np.ones((6, 2), "f4"), 1),
+        ops.einsum("bij,bkj->bik", x, x), ops.softmax(x, axis=1), ops.leaky_relu(x, negative_slope=0.3), ops.gelu(x),
+        ops.elu(x, alpha=0.5), ops.log_softmax(x), ops.one_hot(ints, 5), ops.normalize(x, axis=-1),
+        ops.logsumexp(x, axis=1), ops.rsqrt(x * x + 1.0), ops.erf(x), ops.top_k(x, k=2)[0],
+        ops.conv(image, kernel, strides=2, padding="same"), ops.max_pool(image, 2, strides=1),
+        ops.average_pool(image, 2, strides=2), ops.image.resize(image, (5, 7)), ops.image.rgb_to_grayscale(image),
+        ops.average(x, axis=1), ops.zeros_like(x),
+        ops.concatenate([x, x], 1), ops.moveaxis(x, 1, 2), ops.broadcast_to(x[0], (2, 4, 6)), ops.tril(x[:, :, :4]),
+        ops.diff(x, axis=1), ops.meshgrid(x[0, 0], x[0, 1], indexing="ij")[1], ops.nan_to_num(x, nan=1.0),
+    ]  # fmt: skip
+    return keras.Model([x, image], [ops.cast(r, "float32") for r in results], name="many_ops")
+
+
 def two_ends(keras: Any) -> Any:
     """Dictionaries of inputs and outputs."""
     layers = keras.layers
@@ -103,6 +131,7 @@ INPUTS: dict[Any, Any] = {
     functional: lambda rng: rng.normal(size=(5, 8, 8, 2)).astype("float32"),
     sequential: lambda rng: rng.normal(size=(5, 8, 8, 2)).astype("float32"),
     subclassed: lambda rng: rng.normal(size=(5, 4)).astype("float32"),
+    many_ops: lambda rng: [rng.normal(size=(5, 4, 6)).astype("float32"), rng.random((5, 8, 8, 3)).astype("float32")],
     two_ends: lambda rng: {k: rng.normal(size=(5, 3)).astype("float32") for k in "ab"},
 }
 
@@ -124,5 +153,9 @@ def same(a: Any, b: Any, tolerance: float = 1e-5) -> None:
         assert set(a) == set(b)
         for key in a:
             same(a[key], b[key], tolerance)
+        return
+    if isinstance(a, list):
+        for x, y in zip(a, b, strict=True):
+            same(x, y, tolerance)
         return
     np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=tolerance, atol=tolerance)

@@ -20,7 +20,7 @@ import pytest
 
 import striate
 from striate.saving import load_model, save_model
-from tests.saving_models import functional, same, scrambled, sequential, subclassed, two_ends, x_for
+from tests.saving_models import functional, many_ops, same, scrambled, sequential, subclassed, two_ends, x_for
 
 MAKERS = [functional, sequential, subclassed, two_ends]
 layers = striate.layers
@@ -90,6 +90,18 @@ def test_json_both_ways(make: Any, real_keras: ModuleType) -> None:
         for module in (striate, real_keras):
             model = scrambled(module.models.model_from_json(text))
             same(model.predict(x_for(make), verbose=0), ours.predict(x_for(make), verbose=0))
+
+
+def test_calls_of_ops_both_ways(tmp_path: pathlib.Path, real_keras: ModuleType) -> None:
+    ours, theirs = many_ops(striate), many_ops(real_keras)
+    ours.save(tmp_path / "ours.keras")
+    theirs.save(tmp_path / "theirs.keras")
+    x = x_for(many_ops)
+    wanted = [np.asarray(y) for y in theirs(x)]
+    for load, name in ((load_model, "theirs"), (real_keras.saving.load_model, "ours"), (load_model, "ours")):
+        got = load(tmp_path / f"{name}.keras")(x)
+        for i, (a, b) in enumerate(zip(got, wanted, strict=True)):
+            np.testing.assert_allclose(np.asarray(a), b, rtol=1e-4, atol=1e-5, err_msg=f"output {i}, {name}")
 
 
 def test_members_are_those_of_keras(tmp_path: pathlib.Path, real_keras: ModuleType) -> None:

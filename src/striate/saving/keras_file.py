@@ -139,6 +139,7 @@ def load(source: Any, custom_objects: Mapping[str, Any] | None, compile: bool, s
         if not hasattr(model, "layers"):
             raise ValueError(message("load_model", f"{members.name!r} describes {model!r}, expected a model"))
         load_state(members, model)
+        _load_assets(members, model)
     return model
 
 
@@ -151,18 +152,29 @@ def opened(source: Any) -> Members:
 
 
 def load_state(members: Members, model: Any, skip_mismatch: bool = False, where: str = "load_model") -> None:
-    """Gives a model the weights, and the objects in it the assets, that the file has for them."""
+    """Gives a model the weights that the file has for it; on an error it is unchanged."""
     name = f"{members.name}:{WEIGHTS}"
     try:
         with members.open(WEIGHTS) as file, h5.opened_inside(file, name, where) as root:
             read_tree(root, model, skip_mismatch, where=where)
     except OSError as error:
         raise ValueError(str(error)) from error
+
+
+def _load_assets(members: Members, model: Any) -> None:
     with assets_of(members) as folder:
         for path, owner in owners(model) if folder else ():
-            below = os.path.join(str(folder), *path.split("/")) if path else folder
             if hasattr(owner, "load_assets"):
-                owner.load_assets(below if os.path.exists(str(below)) else None)
+                below = os.path.join(str(folder), *path.split("/")) if path else str(folder)
+                _load_own_assets(owner, below if os.path.exists(below) else None, members.name)
+
+
+def _load_own_assets(owner: Any, folder: str | None, name: str) -> None:
+    try:
+        owner.load_assets(folder)
+    except Exception as error:
+        problem = f"the assets of {type(owner).__name__} in {name!r} could not be loaded: {error}"
+        raise ValueError(message("load_model", problem)) from error
 
 
 def _config(members: Members, compile: bool) -> dict[str, Any]:

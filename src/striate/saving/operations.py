@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from striate.core.errors import message
+from striate.core.registry import module_objects
 from striate.trace import OPS, FunctionOperation
 
 # Keras's classes by module: the name, and the arguments of its constructor.
@@ -171,7 +172,8 @@ def operation_of(config: Mapping[str, Any], decode: Callable[[Any], Any]) -> Fun
 
 def _function(class_name: str) -> Any:
     wanted = _key(class_name)
-    return next((fn for name, fn in OPS.items() if _key(name) == wanted), None)
+    found = next((fn for name, fn in OPS.items() if _key(name) == wanted), None)
+    return found or next((fn for name, fn in module_objects("keras.ops.image").items() if _key(name) == wanted), None)
 
 
 def call_arguments(operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, Any]:
