@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -335,6 +336,13 @@ def test_named_functions_in_lambdas(tmp_path: pathlib.Path, real_keras: ModuleTy
         model = keras.Sequential([keras.Input((3,)), keras.layers.Lambda(halved), keras.layers.Lambda(keras.ops.relu)])
         model.save(tmp_path / "m.keras")
         np.testing.assert_array_equal(load(tmp_path / "m.keras", custom_objects={"halved": halved})(x), x / 2)
+
+
+def test_the_page_on_files_runs() -> None:
+    text = (pathlib.Path(__file__).parents[1] / "docs" / "saving.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    assert blocks
+    exec(compile("\n".join(blocks), "docs/saving.md", "exec"), {"__name__": "docs_saving"})
 
 
 # ------------------------------------------------------------------------------------------------- killed in the middle

@@ -385,6 +385,7 @@ class Trainer:
             batch = next(iter(adapter.epoch(0, 0)))
         self._build_for(batch)
         check_labels(self, batch, where)
+        self.reset_metrics()
         logs = as_logs(self._step(method)(batch), method)
         return logs if return_dict else self._listed(logs)
 
