@@ -57,11 +57,7 @@ def y_for(make: Any) -> Any:
 
 
 def steps(model: Any, make: Any, number: int) -> list[Any]:
-    logs = []
-    for _ in range(number):
-        model.reset_metrics()
-        logs.append(model.train_on_batch(x_for(make), y_for(make), return_dict=True))
-    return logs
+    return [model.train_on_batch(x_for(make), y_for(make), return_dict=True) for _ in range(number)]
 
 
 def same_course(first: Any, second: Any, make: Any) -> None:
