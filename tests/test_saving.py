@@ -327,6 +327,25 @@ def test_shared_objects_stay_shared(tmp_path: pathlib.Path, real_keras: ModuleTy
         assert len(loaded.weights) == 2
 
 
+def test_layers_of_keras_still_know_training_from_inference(tmp_path: pathlib.Path, real_keras: ModuleType) -> None:
+    """Keras's configs say `training=False` (or True) in the call of each layer that takes it."""
+    x = real_keras.Input((6, 6, 1))
+    y = real_keras.layers.Dropout(0.5)(real_keras.layers.RandomFlip()(x))
+    real_keras.Model(x, real_keras.layers.BatchNormalization()(y)).save(tmp_path / "m.keras")
+    model = load_model(tmp_path / "m.keras")
+    image = np.random.default_rng(0).normal(1.0, 1.0, size=(4, 6, 6, 1)).astype("float32")
+    same(model.predict(image, verbose=0), image / np.sqrt(1.001), 1e-5)
+    shares = np.mean(np.asarray(model.get_layer(index=2)(image, training=True)) == 0)
+    assert 0.3 < shares < 0.7
+    before = model.get_weights()[2]
+    model.compile("sgd", "mse")
+    model.train_on_batch(image, image)
+    assert np.abs(model.get_weights()[2] - before).max() > 1e-4  # the moving mean
+    dropped = striate.Model(model.input, model.layers[2].output)
+    assert 0.3 < np.mean(np.asarray(dropped(image, training=True)) == 0) < 0.7
+    assert np.mean(np.asarray(dropped(image, training=False)) == 0) == 0
+
+
 def test_named_functions_in_lambdas(tmp_path: pathlib.Path, real_keras: ModuleType) -> None:
     def halved(x: Any) -> Any:
         return x / 2

@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 from striate.core import registry, tree
+from striate.layers import call_spec
 from striate.saving.operations import call_arguments, entry_of, split
 from striate.saving.serialization import deserialize_keras_object, serialize_keras_object
 from striate.trace import FunctionOperation, KerasTensor, Node, Operation
@@ -103,9 +104,18 @@ def _called(name: str, node: Any, layers: dict[str, Any], offset: dict[str, int]
         args, kwargs = _arguments(node, layers, offset)
     except _NotYet:
         return False
-    args, kwargs = call_arguments(layers[name], args, kwargs)
+    args, kwargs = call_arguments(layers[name], args, _without_training(layers[name], kwargs))
     layers[name](*args, **kwargs)
     return True
+
+
+def _without_training(layer: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Keras notes the default of `training` with each call, which is no wish: the model's call decides later on."""
+    if "training" not in kwargs:
+        return kwargs
+    default = call_spec.default(type(layer).call, "training")
+    noted = kwargs["training"] in (None, False) or kwargs["training"] == default
+    return {k: v for k, v in kwargs.items() if k != "training"} if noted else kwargs
 
 
 def _arguments(node: Any, layers: dict[str, Any], offset: dict[str, int]) -> tuple[Any, Any]:
