@@ -43,11 +43,21 @@ def test_epochs_and_seeds_give_other_orders() -> None:
 
 @given(st.integers(1, 9), st.integers(1, 4), st.integers(1, 11))
 def test_with_steps_an_epoch_goes_on_where_the_last_one_ended(total: int, size: int, steps: int) -> None:
-    adapter = adapt(np.arange(total), batch_size=size, steps=steps)
     whole = rows(adapt(np.arange(total), batch_size=size))
+    steps = min(steps, len(whole))
+    adapter = adapt(np.arange(total), batch_size=size, steps=steps)
     wanted = (whole * (3 * steps))[: 3 * steps]
     assert [b for epoch in range(3) for b in rows(adapter, epoch)] == wanted
     assert rows(adapter, 1, 0, 1) == wanted[steps + 1 : 2 * steps]
+
+
+def test_steps_decide_on_the_size_of_batches_and_may_be_too_many() -> None:
+    assert rows(adapt(np.arange(10), steps=2)) == [([0, 1, 2, 3, 4],), ([5, 6, 7, 8, 9],)]
+    with pytest.warns(UserWarning, match="ran out of data.* 3 batches, not 9"):
+        adapter = adapt(np.arange(6), batch_size=2, steps=9)
+    assert len(rows(adapter)) == adapter.num_batches == 3
+    adapter = adapt(np.arange(7), batch_size=2, steps=2, where="evaluate")
+    assert rows(adapter) == [([0, 1],), ([2, 3],)] and adapter.num_samples == 4
 
 
 def test_nests_none_and_weights() -> None:
@@ -148,8 +158,11 @@ def test_frames_and_series_of_pandas() -> None:
     (batch,) = adapt(frame, frame["a"]).epoch(0, 0)
     assert batch[0].tolist() == [[1, 4], [2, 5], [3, 6]] and batch[0].dtype == "float32"
     assert batch[1].tolist() == [[1], [2], [3]]
-    with pytest.raises(ValueError, match="numbers"):
-        adapt(pandas.DataFrame({"a": ["x", "y"]}))
+    frame["c"] = [True, False, True]
+    (batch,) = adapt(frame).epoch(0, 0)
+    assert batch[0].tolist() == [[1, 4, 1], [2, 5, 0], [3, 6, 1]]
+    with pytest.raises(ValueError, match=r"columns \['d'\] don't hold numbers"):
+        adapt(pandas.DataFrame({"a": [1, 2], "d": ["x", "y"]}))
 
 
 def test_a_generator_is_used_once_and_an_iterable_anew() -> None:
@@ -231,6 +244,7 @@ def test_the_split_for_validation() -> None:
         ({"x": np.zeros(3), "batch_size": 0}, ValueError, "batch_size"),
         ({"x": np.zeros(3), "batch_size": True}, ValueError, "batch_size"),
         ({"x": np.zeros(3), "steps": -1}, ValueError, "steps"),
+        ({"x": np.zeros(3), "shuffle": "rows"}, ValueError, "shuffle"),
         ({"x": iter([]), "y": np.zeros(3)}, ValueError, "should not be passed"),
         ({"x": Numbers(3), "sample_weight": np.zeros(3)}, ValueError, "PyDataset"),
         ({"x": np.zeros(3), "y": np.zeros(3), "class_weight": [1, 2]}, TypeError, "must be a dict"),

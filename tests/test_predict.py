@@ -97,7 +97,8 @@ def test_several_inputs() -> None:
 
 def test_steps(single: Any) -> None:
     assert single.predict(X, batch_size=2, steps=2, verbose=0).shape == (4, 3)
-    assert single.predict(X, batch_size=2, steps=99, verbose=0).shape == (7, 3)
+    with pytest.warns(UserWarning, match="ran out of data"):
+        assert single.predict(X, batch_size=2, steps=99, verbose=0).shape == (7, 3)
 
     def endless() -> Any:
         while True:

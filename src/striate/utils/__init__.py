@@ -12,9 +12,14 @@ _PROVIDERS = (
     "striate.core.dtypes",
     "striate.core.interactive",
     "striate.utils.progbar",
+    "striate.utils.py_dataset",
+    "striate.utils.sequences",
+    "striate.utils.timeseries",
+    "striate.utils.unpack",
     "striate.trace",
     "striate.random",
     "striate.models",
+    "striate.datasets.images",
 )
 __getattr__, _dir = exported(__name__, "keras.utils", _PROVIDERS)
 

@@ -71,7 +71,7 @@ def adapt(
         x: arrays `(samples, ...)`, a nest of them, a `PyDataset`, or an iterable of batches (a generator, a PyTorch
             `DataLoader`, a `tf.data.Dataset`): each `x`, `(x,)`, `(x, y)` or `(x, y, sample_weight)`.
         y, sample_weight: for arrays only.
-        batch_size: of arrays; 32 by default.
+        batch_size: of arrays; 32 by default, or, with `steps`, as many samples as make so many batches.
         steps: batches of an epoch, where they shall be fewer than there are, or the iterable is endless.
         shuffle: whether samples (of a `PyDataset`: batches) come in another order each epoch; "batch" shuffles the
             order of batches only.
@@ -86,12 +86,16 @@ def adapt(
     _check_count("steps", steps)
     if class_weight is not None:
         check_class_weight(class_weight)
+    if isinstance(shuffle, str) and shuffle != "batch":
+        raise ValueError(f"`shuffle` must be True, False or 'batch'. Received: shuffle={shuffle!r}")
     if x is None:
         raise ValueError(f"`{where}` got no data: x is None.")
     arrays = arrays_of(x)
     if arrays is not None:
         data = (arrays, *(None if v is None else arrays_of(v) for v in (y, sample_weight)))
-        return ArrayAdapter(data, int(batch_size or 32), steps, shuffle, class_weight, where)
+        total = samples_of(data, where)
+        size = int(batch_size) if batch_size is not None else 32 if steps is None else -(-total // steps)
+        return ArrayAdapter(data, total, size, steps, shuffle, class_weight, where)
     for name, value in (("y", y), ("sample_weight", sample_weight)):
         if value is not None:
             kind = "PyDataset" if isinstance(x, PyDataset) else "generator or other iterable of batches"
@@ -129,17 +133,30 @@ class ArrayAdapter(_Quiet):
     """
 
     def __init__(
-        self, data: tuple[Any, ...], size: int, steps: int | None, shuffle: Any, class_weight: Any, where: str
+        self,
+        data: tuple[Any, ...],
+        total: int,
+        size: int,
+        steps: int | None,
+        shuffle: Any,
+        class_weight: Any,
+        where: str,
     ) -> None:
         x, y, weight = data
-        self.total, self.size = samples_of(data, where), size
+        self.total, self.size = total, size
         if class_weight is not None:
             self.data: tuple[Any, ...] = weighted(tuple(v for v in (x, y, weight) if v is not None), class_weight)
         else:
             weight = whole_weights(y, weight)
             self.data = (x,) if y is None and weight is None else (x, y) if weight is None else (x, y, weight)
         self.passes = -(-self.total // size)
-        self.shuffle, self.steps = shuffle, steps if steps is None or where == "fit" else min(steps, self.passes)
+        if steps is not None and steps >= self.passes:
+            if steps > self.passes:
+                warnings.warn(f"{OUT_OF_DATA} The arrays give {self.passes} batches, not {steps}.", stacklevel=5)
+            steps = None
+        if where != "fit" and steps is not None:
+            self.total, self.passes, steps = min(total, steps * size), steps, None
+        self.shuffle, self.steps = shuffle, steps
         self.num_batches: int | None = self.steps or self.passes
         self.num_samples: int | None = min(self.total, self.num_batches * size)
 

@@ -34,11 +34,19 @@ def as_array(x: Any) -> np.ndarray:
 
 def _foreign(x: Any) -> np.ndarray:
     if hasattr(x, "iloc"):  # pandas: a series is one column
-        values = x.to_numpy()
-        return values[:, None] if values.ndim == 1 else values
+        return _columns(x if hasattr(x, "columns") else x.to_frame())
     if hasattr(x, "detach"):  # PyTorch: off the graph and onto the CPU
         x = x.detach().cpu()
     return np.asarray(x)
+
+
+def _columns(frame: Any) -> np.ndarray:
+    """The columns of a frame side by side, each of numbers."""
+    parts = {name: frame.iloc[:, i].to_numpy() for i, name in enumerate(frame.columns)}
+    wrong = [name for name, part in parts.items() if part.dtype.kind not in "biuf"]
+    if wrong:
+        raise ValueError(f"the columns {wrong} don't hold numbers. Leave them out, or convert them to numbers first.")
+    return np.stack([parts[name] for name in frame.columns], axis=1)
 
 
 def arrays_of(x: Any) -> Any:
