@@ -350,3 +350,30 @@ def test_verbosity_looks_as_in_keras(real_keras: Any, capsys: Any) -> None:
         lines = re.sub(r"\d\.\d+(e-?\d+)?", "NUMBER", text).splitlines()
         shown.append([line.rstrip() for line in lines])  # a line may cover up a longer one
     assert shown[0] == shown[1]
+
+
+def test_limits_on_epochs_and_steps_hold_in_every_loop() -> None:
+    model, (x, y) = network(), data()
+    try:
+        striate.config.set_max_epochs(2)
+        striate.config.set_max_steps_per_epoch(3)
+        begun: list[int] = []
+        count = striate.callbacks.LambdaCallback(on_train_batch_begin=lambda batch, logs: begun.append(batch))
+        with pytest.warns(UserWarning, match="Limiting"):
+            history = model.fit(x, y, batch_size=8, epochs=5, callbacks=[count], verbose=0)
+            assert model.predict(x, batch_size=8, verbose=0).shape == (24, 3)
+        assert (striate.config.max_epochs(), striate.config.max_steps_per_epoch()) == (2, 3)
+        assert len(history.history["loss"]) == 2
+        assert begun == [0, 1, 2, 0, 1, 2]
+    finally:
+        striate.config.set_max_epochs(None)
+        striate.config.set_max_steps_per_epoch(None)
+
+
+def test_limits_can_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    from striate.core import config
+
+    monkeypatch.setattr(config, "_limits", {})
+    monkeypatch.setenv("KERAS_MAX_EPOCHS", "1")
+    assert config.max_epochs() == 1
+    assert config.max_steps_per_epoch() is None

@@ -23,6 +23,7 @@ _LAYOUTS = ("channels_last", "channels_first")
 _settings: dict[str, Any] = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
 _settings["conv_precision"] = "fast"
 _threads: int | None = None
+_limits: dict[str, int | None] = {}  # of runs of `fit`: what was set, else the environment says it
 _thread_hooks: list[Callable[[int], None]] = []
 
 
@@ -105,6 +106,38 @@ def _layout(data_format: Any, where: str = "") -> str:
 def backend() -> str:
     """The name of the engine room: always `"striate"`, whatever `KERAS_BACKEND` or `keras.json` say."""
     return "striate"
+
+
+@export("keras.config.max_epochs")
+def max_epochs() -> int | None:
+    """The most epochs that any `fit` runs: what was set, else `KERAS_MAX_EPOCHS`; None (the default) for no limit."""
+    return _limit("KERAS_MAX_EPOCHS")
+
+
+@export("keras.config.set_max_epochs")
+def set_max_epochs(max_epochs: int | None) -> None:
+    """Limits the epochs of all later calls of `fit`, to try a script out quickly; None for no limit."""
+    _limits["KERAS_MAX_EPOCHS"] = max_epochs
+
+
+@export("keras.config.max_steps_per_epoch")
+def max_steps_per_epoch() -> int | None:
+    """The most steps in an epoch of `fit` and in `evaluate` and `predict`: what was set, else
+    `KERAS_MAX_STEPS_PER_EPOCH`; None (the default) for no limit."""
+    return _limit("KERAS_MAX_STEPS_PER_EPOCH")
+
+
+@export("keras.config.set_max_steps_per_epoch")
+def set_max_steps_per_epoch(max_steps_per_epoch: int | None) -> None:
+    """Limits the steps of all later epochs of `fit`, of `evaluate` and of `predict`; None for no limit."""
+    _limits["KERAS_MAX_STEPS_PER_EPOCH"] = max_steps_per_epoch
+
+
+def _limit(name: str) -> int | None:
+    if name in _limits:
+        return _limits[name]
+    text = os.environ.get(name, "").strip()
+    return int(text) if text.isdecimal() else None
 
 
 def keras_home() -> Path:

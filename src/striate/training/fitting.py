@@ -15,6 +15,7 @@ from striate.callbacks import CallbackList
 from striate.training.data import adapt, train_validation_split, unpack_x_y_sample_weight
 from striate.training.data.adapters import IterableAdapter
 from striate.training.labels import check_labels
+from striate.training.limits import limited_epochs, limited_steps
 from striate.training.steps import as_logs
 
 
@@ -63,7 +64,7 @@ class Fitting:
     """One call of `fit`; see there for the options."""
 
     def __init__(self, model: Any, **options: Any) -> None:
-        self.model, self.options = model, options
+        self.model, self.options = model, {**options, "epochs": limited_epochs(options["epochs"])}
         self.verbose = options["verbose"]
         x, y, w = options["x"], options["y"], options["sample_weight"]
         validation = options["validation_data"]
@@ -71,7 +72,7 @@ class Fitting:
             (x, y, w), validation = train_validation_split((x, y, w), options["validation_split"])
         self.source = Source(
             adapt(
-                x, y, w, batch_size=options["batch_size"], steps=options["steps_per_epoch"],
+                x, y, w, batch_size=options["batch_size"], steps=limited_steps(options["steps_per_epoch"]),
                 shuffle=options["shuffle"], class_weight=options["class_weight"], where="fit",
             ),
             seed=int(np.random.randint(2**31)),
@@ -83,7 +84,8 @@ class Fitting:
     def _validation(self, data: Any) -> Any:
         x, y, w = unpack_x_y_sample_weight(data)
         size = self.options["validation_batch_size"] or self.options["batch_size"]
-        return adapt(x, y, w, batch_size=size, steps=self.options["validation_steps"], where="fit (validation_data)")
+        steps = limited_steps(self.options["validation_steps"])
+        return adapt(x, y, w, batch_size=size, steps=steps, where="fit (validation_data)")
 
     def _check_frequency(self, every: Any) -> None:
         if not isinstance(every, int | list | tuple | set):

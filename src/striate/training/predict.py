@@ -12,6 +12,7 @@ from striate.core import tree
 from striate.training.data import Adapter, adapt
 from striate.training.data.adapters import ArrayAdapter
 from striate.training.data.arrays import arrays_of
+from striate.training.limits import limited_steps
 from striate.training.steps import Step
 from striate.utils.progbar import Progbar
 
@@ -27,7 +28,7 @@ class Predictor:
         self.step = Step(model, "predict_step", quiet=True)
 
     def __call__(self, x: Any, batch_size: Any, verbose: Any, steps: Any, callbacks: Any) -> Any:
-        data = adapt(x, batch_size=batch_size, steps=steps, where="predict")
+        data = adapt(x, batch_size=batch_size, steps=limited_steps(steps), where="predict")
         shown = _verbosity(verbose)
         if not shown and not callbacks and isinstance(data, ArrayAdapter) and data.passes == 1:
             return self.step(data.data[0])

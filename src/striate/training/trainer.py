@@ -20,6 +20,7 @@ from striate.training.compiled_metrics import CompileMetrics
 from striate.training.data import adapt, unpack_x_y_sample_weight
 from striate.training.fitting import Fitting, evaluation
 from striate.training.labels import check_labels
+from striate.training.limits import limited_steps
 from striate.training.predict import Predictor
 from striate.training.steps import Step, added_losses, as_logs
 
@@ -330,7 +331,8 @@ class Trainer:
         self._check_compiled("evaluate")
         if kwargs:
             raise ValueError(f"Arguments not recognized: {kwargs}")
-        with closing(adapt(x, y, sample_weight, batch_size=batch_size, steps=steps, where="evaluate")) as adapter:
+        data = adapt(x, y, sample_weight, batch_size=batch_size, steps=limited_steps(steps), where="evaluate")
+        with closing(data) as adapter:
             logs = evaluation(self, adapter, callbacks, verbose)
         return logs if return_dict else self._listed(logs)
 
