@@ -105,7 +105,9 @@ def test_the_pictures_can_be_seen(made: str) -> None:
         assert kind == "data:image/png;base64"
         with Image.open(io.BytesIO(base64.b64decode(data))) as opened:
             pixels = np.asarray(opened.convert("RGBA"), dtype="float64")
-        assert min(pixels.shape[:2]) > 300
+        rows, columns = pixels.shape[:2]
+        assert columns > 300 and rows > 100, "too small"
+        assert rows > 300 or image["src"] in section(made, "learning"), "only rows of small pictures are that flat"
         assert pixels[..., :3].std() > 20 and pixels[..., 3].min() == 0, "empty, or not transparent around"
     assert len(made) < 6e6
 

@@ -12,8 +12,8 @@ PARTS = (
     Part("model", "Layers in a model", features.model),
     Part("edges", "Edges by a kernel made by hand", features.edges),
     Part("vgg", "What VGG-19 sees", features.vgg),
-    Part("learning", "Learning the kernels", learning.learning),
     Part("padding", "Padding", sizes.padding),
     Part("strides", "Strides", sizes.strides),
     Part("transposed", "Transposed convolutions", sizes.transposed),
+    Part("learning", "Learning the kernels", learning.learning),  # beyond the chapter
 )
