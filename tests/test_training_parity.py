@@ -188,3 +188,33 @@ def test_added_and_activity_losses(real_keras: Any) -> None:
         found.append(history(model, k, x, y))
     np.testing.assert_allclose(found[0]["loss"], found[1]["loss"], rtol=2e-4)
     assert ours.layers[0]._losses == [] or not any("Traced" in type(v).__name__ for v in ours.layers[0]._losses)
+
+
+def test_a_loss_of_several_outputs_together_beside_losses_of_each(real_keras: Any) -> None:
+    rng = np.random.default_rng(3)
+    x, a, b = (rng.normal(size=(16, n)).astype("float32") for n in (3, 1, 1))
+
+    def together(k: Any) -> Any:
+        return lambda y, y_pred: k.ops.mean(k.ops.square(y["a"] - y_pred["a"]) + k.ops.abs(y["b"] - y_pred["b"]), -1)
+
+    found = []
+    weights = [rng.normal(size=(3, 1)).astype("float32") for _ in range(2)]
+    for k in (striate, real_keras):
+        inputs = k.Input((3,))
+        outputs = {name: k.layers.Dense(1, use_bias=False, name=name)(inputs) for name in ("a", "b")}
+        model = k.Model(inputs, outputs)
+        model.set_weights(weights)
+        model.compile("sgd", loss=[together(k), {"a": "mse", "b": "mae"}], loss_weights=[2.0, {"a": 0.5, "b": 3.0}])
+        model.fit(x, {"a": a, "b": b}, batch_size=8, epochs=2, shuffle=False, verbose=0)
+        found.append(model.history.history)
+    assert sorted(found[0]) == sorted(found[1]) == ["a_b_loss", "a_loss", "b_loss", "loss"]
+    for name, values in found[1].items():
+        np.testing.assert_allclose(found[0][name], values, rtol=1e-4, err_msg=name)
+
+
+def test_a_nest_of_losses_for_a_single_output_is_said() -> None:
+    inputs = striate.Input((3,))
+    model = striate.Model(inputs, {"a": striate.layers.Dense(1)(inputs)})
+    model.compile("sgd", loss={"a": {"c": "mse"}})
+    with pytest.raises(KeyError, match="can't be found in the model's output"):
+        model.fit(np.ones((4, 3)), {"a": np.ones((4, 1))}, verbose=0)

@@ -115,10 +115,15 @@ class CompileLoss(losses.Loss):
             made = _loss_object(loss, y_true, y_pred)
             self.entries.append(Entry(path, made, weight, _entry_name(path, name, made), _classes(made, y_pred)))
             return
-        if isinstance(loss, list | tuple) and not isinstance(y_pred, list | tuple | dict):
-            for one, w in zip(loss, weight, strict=True):  # several losses of one output
+        if _are_several(loss, y_pred):
+            for one, w in zip(loss, weight, strict=True):
                 self._visit(one, w, y_true, y_pred, name, path)
             return
+        if not tree.is_nested(y_pred):
+            raise KeyError(
+                f"The path: {path} in the `loss` argument, can't be found in the model's output (`y_pred`): it is one "
+                "tensor there. Give it one loss."
+            )
         for key in loss if isinstance(loss, dict) else range(len(loss)):
             if loss[key] is None:
                 continue
@@ -145,7 +150,7 @@ class CompileLoss(losses.Loss):
         for i, entry in enumerate(self.entries):
             value = self._value(entry, y_true, y_pred, sample_weight)
             if self.metrics:
-                batch = at(entry.path, y_pred).shape[0]
+                batch = tree.flatten(at(entry.path, y_pred))[0].shape[0]
                 self.metrics[i].update_state(value, sample_weight=batch)  # before the weight, as Keras has it
             value = value if entry.weight is None else OPS["multiply"](value, entry.weight)
             total = value if total is None else OPS["add"](total, value)
@@ -170,15 +175,24 @@ def _loss_object(identifier: Any, y_true: Any, y_pred: Any) -> Any:
     return losses.LossFunctionWrapper(found, name=name)
 
 
+def _are_several(loss: Any, y_pred: Any) -> bool:
+    """Whether `loss` lists losses of the same output, or of a whole nest of outputs (then in another container)."""
+    if not isinstance(loss, list | tuple) or not tree.is_nested(y_pred):
+        return isinstance(loss, list | tuple)
+    return not isinstance(y_pred, type(loss)) and any(map(tree.is_nested, loss))
+
+
 def _classes(loss: Any, y_pred: Any) -> int | None:
     sparse = losses.sparse_categorical_crossentropy
-    if not isinstance(loss, losses.LossFunctionWrapper) or loss.fn is not sparse:
+    if tree.is_nested(y_pred) or not isinstance(loss, losses.LossFunctionWrapper) or loss.fn is not sparse:
         return None
     axis = loss.get_config().get("axis", -1)
     return y_pred.shape[-1 if axis is None else axis]
 
 
 def _entry_name(path: tuple[Any, ...], name: Any, loss: Any) -> str:
+    if tree.is_nested(name):  # a loss of a whole nest of outputs
+        return "/".join(map(str, path)) or "_".join(str(one) for one in tree.flatten(name))
     own = name if name is not None else loss.name
     if not path:
         return own
