@@ -218,3 +218,26 @@ def test_a_nest_of_losses_for_a_single_output_is_said() -> None:
     model.compile("sgd", loss={"a": {"c": "mse"}})
     with pytest.raises(KeyError, match="can't be found in the model's output"):
         model.fit(np.ones((4, 3)), {"a": np.ones((4, 1))}, verbose=0)
+
+
+def test_steps_per_execution_groups_the_batches_of_predict(real_keras: Any) -> None:
+    x = np.arange(28, dtype="float32").reshape(14, 2)
+    begun, ended, results = [], [], []
+    for k in (striate, real_keras):
+        inputs = k.Input((2,))
+        model = k.Model(inputs, [inputs * 2.0, k.ops.sum(inputs, axis=-1)])
+        model.compile("sgd", "mse", steps_per_execution=3)
+        starts: list[int] = []
+        shapes: list[Any] = []
+        watch = k.callbacks.LambdaCallback()
+        watch.on_predict_batch_begin = lambda batch, logs=None, starts=starts: starts.append(batch)
+        watch.on_predict_batch_end = lambda batch, logs, shapes=shapes: shapes.append(
+            [tuple(np.shape(o)) for o in logs["outputs"]]
+        )
+        results.append(model.predict(x, batch_size=4, callbacks=[watch], verbose=0))
+        begun.append(starts)
+        ended.append(shapes)
+    assert begun[0] == begun[1] == [0, 3]
+    assert ended[0] == ended[1] == [[(12, 2), (12,)], [(2, 2), (2,)]]
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_array_equal(ours, theirs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -43,12 +44,14 @@ class Predictor:
         self.model.stop_predicting = False
         callbacks.on_predict_begin()
         data.on_epoch_begin()
-        done = 0
-        for done, batch in enumerate(data.epoch(0, 0), start=1):
-            callbacks.on_predict_batch_begin(done - 1)
-            outputs = self.step(batch[0])
-            results.add(outputs)
-            callbacks.on_predict_batch_end(done - 1, {"outputs": outputs})
+        done, batches = 0, iter(data.epoch(0, 0))
+        while group := list(islice(batches, self.model.steps_per_execution)):
+            callbacks.on_predict_batch_begin(done)
+            parts = [self.step(batch[0]) for batch in group]
+            for outputs in parts:
+                results.add(outputs)
+            done += len(parts)
+            callbacks.on_predict_batch_end(done - 1, {"outputs": _joined(parts)})
             if bar is not None:
                 bar.update(done, finalize=done == count)
             if self.model.stop_predicting:
@@ -65,6 +68,13 @@ class Predictor:
         if batch is None:
             raise ValueError(f"`predict_on_batch` needs an array or a nest of arrays, got {type(x).__name__}.")
         return self.step(batch)
+
+
+def _joined(parts: list[Any]) -> Any:
+    """The outputs of several batches as those of one."""
+    if len(parts) == 1:
+        return parts[0]
+    return tree.map_structure(lambda *leaves: None if leaves[0] is None else _concatenated(leaves), *parts)
 
 
 def _verbosity(verbose: Any) -> int:
