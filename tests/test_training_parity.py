@@ -241,3 +241,16 @@ def test_steps_per_execution_groups_the_batches_of_predict(real_keras: Any) -> N
     assert ended[0] == ended[1] == [[(12, 2), (12,)], [(2, 2), (2,)]]
     for ours, theirs in zip(*results, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_variables_of_the_metrics_are_listed_as_in_keras(real_keras: Any) -> None:
+    x, y = data(16)
+    found = []
+    for model, k in zip(both(real_keras), (striate, real_keras), strict=True):
+        model.compile(
+            "sgd", "sparse_categorical_crossentropy", metrics=["accuracy", k.metrics.SparseCategoricalCrossentropy()]
+        )
+        model.fit(x, y, verbose=0)
+        found.append([(v.name, tuple(v.shape)) for v in model.metrics_variables])
+    assert found[0] == found[1]
+    assert len(found[0]) == 6

@@ -153,6 +153,11 @@ class Trainer:
         """The names of `metrics`."""
         return [m.name for m in self.metrics]
 
+    @property
+    def metrics_variables(self) -> list[Any]:
+        """The variables of all `metrics`."""
+        return [v for m in self.metrics for v in m.variables]
+
     def reset_metrics(self) -> None:
         """Sets all metrics to their start, as at the beginning of each epoch."""
         for m in self.metrics:
@@ -258,7 +263,7 @@ class Trainer:
     def _training_state(self) -> list[Any]:
         """All variables that `fit` changes."""
         own = [*self.variables, *(self.optimizer.variables if self.optimizer is not None else [])]  # type: ignore[attr-defined]
-        return [*own, *(v for m in self.metrics for v in m.variables)]
+        return [*own, *self.metrics_variables]
 
     # Fitting ---------------------------------------------------------------------------------------------------------
 
