@@ -289,6 +289,9 @@ def test_a_generator_that_ends_early_is_said_and_history_is_kept() -> None:
     with pytest.warns(UserWarning, match="ran out of data"):
         history = model.fit(batches(), steps_per_epoch=5, epochs=1, verbose=0)
     assert len(history.history["loss"]) == 1
+    with pytest.warns(UserWarning, match="ran out of data"):
+        history = model.fit(batches(), epochs=3, verbose=0)
+    assert len(history.history["loss"]) == 1
     with pytest.raises(ValueError, match=r"no batches|empty|at least one"):
         network().fit((b for b in []), verbose=0)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from striate.callbacks import CallbackList
 from striate.training.data import adapt, train_validation_split, unpack_x_y_sample_weight
-from striate.training.data.adapters import IterableAdapter
+from striate.training.data.adapters import OUT_OF_DATA, IterableAdapter
 from striate.training.labels import check_labels
 from striate.training.limits import limited_epochs, limited_steps
 from striate.training.steps import as_logs
@@ -136,11 +136,14 @@ class Fitting:
             if not skip:
                 model.reset_metrics()
             callbacks.on_epoch_begin(epoch)
-            logs = self._epoch(epoch, skip, callbacks)
-            skip = 0
+            found = self._epoch(epoch, skip, callbacks)
+            if found is None:  # a generator is used up; what it gave has been learned
+                warnings.warn(OUT_OF_DATA, stacklevel=5)
+                break
+            logs, skip = found, 0
             if self.validation is not None and self._is_due(epoch):
-                found = evaluation(model, self.validation, callbacks, self.verbose)
-                logs = {**logs, **{f"val_{k}": v for k, v in found.items()}}
+                held_out = evaluation(model, self.validation, callbacks, self.verbose)
+                logs = {**logs, **{f"val_{k}": v for k, v in held_out.items()}}
             model._position = {"epoch": epoch + 1, "step": 0, "seed": self.source.seed}
             callbacks.on_epoch_end(epoch, logs)
             if model.stop_training:
@@ -151,7 +154,8 @@ class Fitting:
         every = self.options["validation_freq"]
         return (epoch + 1) % every == 0 if isinstance(every, int) else epoch + 1 in every
 
-    def _epoch(self, epoch: int, skip: int, callbacks: CallbackList) -> dict[str, Any]:
+    def _epoch(self, epoch: int, skip: int, callbacks: CallbackList) -> dict[str, Any] | None:
+        """The logs of the last batch; None where there was none after an epoch that had some."""
         model, logs = self.model, None
         self.source.adapter.on_epoch_begin()
         batches, step = self.source.epoch(epoch, skip), skip
@@ -166,6 +170,8 @@ class Fitting:
                 break
         self.source.adapter.on_epoch_end()
         if logs is None and not skip:
+            if int(model._position["epoch"]) > self.options["initial_epoch"]:
+                return None
             raise ValueError("`fit` got no batches: the data are empty. A generator can be used only once.")
         return as_logs(model.get_metrics_result(), "get_metrics_result") if logs is None else logs
 
