@@ -269,7 +269,7 @@ def arrays() -> dict[str, Any]:
 
 
 def arrays_in_parts() -> dict[str, Any]:
-    return {**arrays(), "steps_per_epoch": 5}
+    return {**arrays(), "batch_size": 6, "steps_per_epoch": 5}
 
 
 def batch_order() -> dict[str, Any]:
