@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import striate
+import wrong_uses_training  # noqa: F401 - adds its rows
 from wrong_uses import ROWS, Row, image, row
 
 # Names, activations, initializers -------------------------------------------------------------------------------------
@@ -222,11 +223,6 @@ def none_for_an_input(keras: Any, tmp: Path) -> Any:
 @row(TypeError, "mine", "missing", "inputs")
 def a_call_without_inputs(keras: Any, tmp: Path) -> Any:
     return keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)], name="mine")()
-
-
-@row(AttributeError, "fit", "load_weights", keras=False)
-def training(keras: Any, tmp: Path) -> Any:
-    return keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).fit(np.zeros((1, 2)))
 
 
 @pytest.mark.parametrize("case", ROWS, ids=[r.name for r in ROWS])
