@@ -85,7 +85,7 @@ def one_hot_labels_of_another_size(k, tmp):
     fit(k, y=np.zeros((6, 5), "float32"), options={"loss": "categorical_crossentropy"})
 
 
-@row(ValueError, "None", keras=False)  # Keras: another type with each loss
+@row(ValueError, "no targets", "`y`", keras=False)  # Keras: another type with each loss
 def no_labels(k, tmp):
     fit(k, y=None)
 

@@ -139,6 +139,8 @@ class CompileLoss(losses.Loss):
 
     def call(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """The sum over the outputs, of shape (); None if no output has a loss."""
+        if y_true is None:
+            raise ValueError("there is a loss, but no targets. Pass `y`, or batches `(x, y)`.")
         y_true = like_outputs(y_true, y_pred, self.output_names, self._user_loss)
         if not self.built:
             self.build(y_true, y_pred)

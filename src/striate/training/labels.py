@@ -43,8 +43,9 @@ def _check(labels: np.ndarray, entry: Any, where: str, name: str) -> None:
     rest = labels if ignored is None else labels[labels != ignored]
     wrong = rest[(rest < 0) | (rest >= entry.classes) | (rest != rest)]
     if wrong.size:
+        grow = f", or give the last layer {int(high) + 1} units" if high >= entry.classes else ""
         raise ValueError(
             f"model '{name}', {where}: {entry.name} has {entry.classes} classes, so labels must be 0 to "
             f"{entry.classes - 1}. Received labels {sorted(set(wrong.ravel().tolist()))[:5]}. Renumber the labels from "
-            f"0, or give the last layer {int(max(high, 0)) + 1} units."
+            f"0{grow}."
         )
