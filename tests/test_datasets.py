@@ -134,12 +134,41 @@ def test_cifar100(server: tuple[Path, str], monkeypatch: Any) -> None:
         cifar100.load_data("medium")
 
 
+class Forged:
+    """An array whose dtype, as the file says, holds pointers."""
+
+    def __reduce__(self) -> Any:
+        state = (3, "|", None, ("f",), {"f": (np.dtype("O"), 0)}, 8, 1, 27)
+        return np.empty(0).__reduce__()[0], (np.ndarray, (0,), b"b"), (1, (1,), Void(state), False, b"\x41" * 8)
+
+
+class Void:
+    def __init__(self, state: Any) -> None:
+        self.state = state
+
+    def __reduce__(self) -> Any:
+        return np.dtype, ("V8", 0, 1), self.state
+
+
 class Attack:
     def __reduce__(self) -> Any:
         return os.system, ("touch stolen",)
 
 
-@pytest.mark.parametrize("content", [pickle.dumps(Attack()), pickle.dumps({b"data": 3}), b"\x80\x04.", b"", b"\0" * 99])
+@pytest.mark.parametrize(
+    "content",
+    [
+        pickle.dumps(Attack()),
+        pickle.dumps({b"data": 3}),
+        b"\x80\x04.",
+        b"",
+        b"\0" * 99,
+        pickle.dumps({b"data": Forged(), b"labels": [1]}, 2),
+        pickle.dumps({b"data": np.array([print]), b"labels": []}, 2),
+        pickle.dumps({b"data": np.zeros((2, 3072), "f8"), b"labels": [1, 2]}, 2),
+        pickle.dumps({b"data": np.zeros((1, 7), "u1")}, 2),
+    ],
+)
 def test_nothing_in_a_batch_is_run(content: bytes, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").write_bytes(content)

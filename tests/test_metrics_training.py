@@ -31,6 +31,7 @@ def _lists(m: Any) -> tuple[list[Any], list[Any]]:
 
 def _run(keras: Any, data: tuple[np.ndarray, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
     x, y, weights = data
+    keras.utils.clear_session()  # names that are numbered start anew
     model = _classifier(keras)
     plain, weighted = _lists(keras.metrics)
     model.compile("sgd", "categorical_crossentropy", metrics=plain, weighted_metrics=weighted)

@@ -72,10 +72,11 @@ class ImageDataset(PyDataset):
 
     def __iter__(self) -> Iterator[Any]:
         yield from ordered_batches(self, range(len(self)))
-        self.on_epoch_end()
-
-    def on_epoch_end(self) -> None:
         self._epoch += 1
+
+    def go_to_epoch(self, number: int) -> None:
+        """The order of epoch `number`, so that training can go on from a backup."""
+        self._epoch = number
 
 
 def picture(path: str, look: Look) -> np.ndarray:
@@ -219,6 +220,6 @@ def _readable(files: Files, look: Look) -> Files:
 def _problem(path: str, look: Look) -> str | None:
     try:
         load_img(path, color_mode=look.color_mode)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # bombs are of a kind of their own; whatever it is, the file is left out and named
         return str(error)
     return None

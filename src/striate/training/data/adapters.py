@@ -202,6 +202,8 @@ class PyDatasetAdapter:
 
     def epoch(self, number: int, seed: int, skip: int = 0) -> Iterator[tuple[Any, ...]]:
         self.close()
+        if hasattr(self.dataset, "go_to_epoch"):  # one that shuffles by itself, in an order that can be had again
+            self.dataset.go_to_epoch(number)
         count = self.dataset.num_batches
         order: Any = range(count) if count is not None else _numbers()
         if self.shuffle and count is not None:
