@@ -79,7 +79,7 @@ def prepare(algorithm: str, spec: ConvSpec, source: tuple[int, ...], target: tup
     found = conv.ALGORITHMS[algorithm]
     kernels.run(found.pack_kernel, [values(*spec.w_shape)], [packed], conv.encode_pack(algorithm, spec))
     inputs, outputs = [values(*source), packed, values(target[-1])], [values(*target)]
-    ints = conv.encode(algorithm, spec, RELU, has_bias=True)
+    ints = conv.encode(algorithm, spec, RELU, ("bias",))
     return lambda: kernels.run(found.kernel, inputs, outputs, ints)
 
 

@@ -273,6 +273,7 @@ for _name, _pair, _sample, _smooth in [
     ("maximum", max, two(), False),
     ("minimum", min, two(), False),
     ("arctan2", math.atan2, two(0.5, 3), True),
+    ("relu_grad", lambda y, g: g if y > 0 else 0.0, two(), False),
 ]:
     SPECS[_name] = Spec(_sample, pairs(_pair), second=_smooth)
 
@@ -389,6 +390,17 @@ def pooling(kind: str, values: Callable[..., np.ndarray] = floats) -> Sample:
 SPECS["max_pool"] = Spec(pooling("max", distinct), wt.max_pool, second=True)
 SPECS["max_pool_grad"] = Spec(pooling("max_grad", distinct), wt.max_pool_grad, second=True)
 SPECS["max_pool_gather"] = Spec(pooling("max_gather", distinct), wt.max_pool_gather, second=True)
+SPECS["max_pool_positions"] = Spec(pooling("max", distinct), wt.max_pool_positions, grad=False)
+
+
+def _sample_unpool(draw: Any) -> tuple[Inputs, dict[str, Any]]:
+    spatial, params = windows(draw)
+    x, y = _pooled(draw, params, spatial)
+    positions = rng(draw).integers(0, math.prod(params["window"]), y).astype(np.uint8)
+    return [positions, floats(draw, y)], params | {"input_shape": x}
+
+
+SPECS["unpool"] = Spec(_sample_unpool, wt.unpool, grad=False)
 SPECS["avg_pool"] = Spec(pooling("avg"), wt.avg_pool, second=True)
 SPECS["avg_pool_grad"] = Spec(pooling("avg_grad"), wt.avg_pool_grad, second=True)
 SPECS["lp_pool"] = Spec(pooling("lp"), wt.lp_pool)

@@ -89,7 +89,7 @@ def packed(algorithm: str, w: np.ndarray, spec: ConvSpec) -> np.ndarray:
 
 def run_with_weights(algorithm, source, w, spec, out_shape, *extra, activation=0) -> np.ndarray:
     out = np.full(out_shape, np.nan, np.float32)
-    ints = conv.encode(algorithm, spec, activation, len(extra) > 0, len(extra) > 1)
+    ints = conv.encode(algorithm, spec, activation, ("bias", "residual")[: len(extra)])
     run(conv.ALGORITHMS[algorithm].kernel, [source, packed(algorithm, w, spec), *extra], [out], ints)
     return out
 

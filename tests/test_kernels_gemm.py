@@ -29,7 +29,7 @@ def product(a, b, spec: MatmulSpec, *extra, activation=0) -> np.ndarray:
         "matmul",
         [stored_a, stored_b, *extra],
         [out],
-        conv.encode("matmul", spec, activation, len(extra) > 0, len(extra) > 1),
+        conv.encode("matmul", spec, activation, ("bias", "residual")[: len(extra)]),
     )
     return out
 
@@ -39,7 +39,7 @@ def packed_product(a, b, spec: MatmulSpec, *extra, activation=0) -> np.ndarray:
     stored_b = np.ascontiguousarray(b.T) if spec.transpose_b else b
     run("matmul_pack", [stored_b], [panels], conv.encode_pack("matmul_packed", spec))
     out = np.full((spec.m, spec.n), np.nan, np.float32)
-    ints = conv.encode("matmul_packed", spec, activation, len(extra) > 0, len(extra) > 1)
+    ints = conv.encode("matmul_packed", spec, activation, ("bias", "residual")[: len(extra)])
     run("matmul_packed", [a, panels, *extra], [out], ints)
     return out
 

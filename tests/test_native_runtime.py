@@ -97,7 +97,13 @@ PACKED = conv.packed_shape("direct", CONV)[0]
 
 def conv_step(x=(1, 5, 5, 3), w=(PACKED,), y=(1, 3, 3, 8), ints=(), bias=None):
     inputs = [operand(0, *x), operand(1, *w), *([] if bias is None else [operand(2, *bias)])]
-    return "conv_direct", inputs, [operand(3, *y)], ints or conv.encode("direct", CONV, 0, bias is not None), ()
+    return (
+        "conv_direct",
+        inputs,
+        [operand(3, *y)],
+        ints or conv.encode("direct", CONV, 0, () if bias is None else ("bias",)),
+        (),
+    )
 
 
 def test_a_convolution_that_fits():
@@ -113,7 +119,7 @@ def test_a_convolution_that_fits():
         ({"x": (5, 3)}, "batch, one to three sizes"),
         ({"ints": (1, 2, 3)}, "18 ints"),
         ({"bias": (7,)}, "bias"),
-        ({"ints": conv.encode("direct", CONV, 0, True)}, "two inputs"),
+        ({"ints": conv.encode("direct", CONV, 0, ("bias",))}, "two inputs"),
         ({"ints": conv.encode("direct", CONV, 9999)}, "activation"),
         ({"ints": (0, *conv.encode("direct", CONV)[1:])}, "strides"),
         ({"ints": (*conv.encode("direct", CONV)[:15], 2, 0, 0)}, "groups"),

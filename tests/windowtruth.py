@@ -114,6 +114,34 @@ def max_pool_gather(x: np.ndarray, v: np.ndarray, **params: Any) -> np.ndarray:
     return y
 
 
+def max_pool_positions(x: np.ndarray, **params: Any) -> np.ndarray:
+    """The number of the first maximum's cell among all cells of the window, those in the padding counted."""
+    y = np.full(_shape(x.shape, params), 255, np.uint8)
+    for at, cells in _members(x.shape, params):
+        if cells:
+            best = _first_max(x, cells)[1:-1]
+            firsts = [o * s - lo for o, s, (lo, _) in zip(at[1:-1], params["strides"], params["padding"], strict=True)]
+            tap = [(b - f) // d for b, f, d in zip(best, firsts, params["dilation"], strict=True)]
+            y[at] = int(np.ravel_multi_index(tap, params["window"]))
+    return y
+
+
+def unpool(positions: np.ndarray, g: np.ndarray, *, input_shape: Ints, **params: Any) -> np.ndarray:
+    """Every value of g goes to the cell that its window's position names."""
+    dx = np.zeros(input_shape)
+    for at, cells in _members(input_shape, params):
+        tap = np.unravel_index(positions[at], params["window"])
+        cell = tuple(
+            o * s - lo + t * d
+            for o, s, (lo, _), t, d in zip(
+                at[1:-1], params["strides"], params["padding"], tap, params["dilation"], strict=True
+            )
+        )
+        if (at[0], *cell, at[-1]) in [tuple(c) for c in cells]:
+            dx[(at[0], *cell, at[-1])] += g[at]
+    return dx
+
+
 def _count(cells: list[Any], params: dict[str, Any], include: bool) -> int:
     return int(np.prod(params["window"])) if include else max(len(cells), 1)
 

@@ -6,17 +6,18 @@ constant operand, the packed operand's size, and the integers that the kernel re
     name = choose(spec)                                   # or choose_input_grad / choose_kernel_grad / choose_matmul
     size = packed_shape(name, spec)                       # None: the operand goes in as it is
     pack = ALGORITHMS[name].pack_kernel, encode_pack(name, spec)
-    ints = encode(name, spec, activation_id, has_bias, has_residual)
+    ints = encode(name, spec, activation_id, ("bias", "residual"))
 
-Inputs of a kernel, in order: the first tensor, the (packed) second one, the bias when `has_bias`, the residual when
-`has_residual`. Shapes are Keras's, channels last: tensors `(N, spatial..., C)` with one to three spatial axes, kernels
-`(k..., Cin / groups, Cout)`. Everything is float32. Packed operands don't depend on the instruction set.
+Inputs of a kernel, in order: the first tensor, the (packed) second one, then what the flags name: the bias, the
+residual, the mask (the result is kept where it is positive), the positions to which the values of an unpooled source
+belong. Shapes are Keras's, channels last: tensors `(N, spatial..., C)` with one to three spatial axes, kernels
+`(k..., Cin / groups, Cout)`. All but the positions is float32. Packed operands don't depend on the instruction set.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from striate.core import config
@@ -27,8 +28,8 @@ WINOGRAD_BLOCK = 16  # channels that stand together in transformed inputs (nativ
 MOST_FOR_6 = 256  # channels: tiles of 6x6 lose digits with the length of the sums
 MAX_SPATIAL = 3
 
-FLAG_BIAS = 1
-FLAG_RESIDUAL = 2
+# What is fused with a kernel (native/src/kernels/conv/geometry.h); the order is that of the additional inputs.
+FLAGS = {"bias": 1, "residual": 2, "mask": 4, "pool": 8, "positions": 16, "unpool": 32}
 
 
 @dataclass(frozen=True)
@@ -117,12 +118,20 @@ def packed_shape(algorithm: str, spec: Spec) -> tuple[int] | None:
     return None if size is None else (size(spec),)
 
 
-def encode(
-    algorithm: str, spec: Spec, activation_id: int = 0, has_bias: bool = False, has_residual: bool = False
-) -> tuple[int, ...]:
-    """The integers that the algorithm's kernel reads. The activation's parameters, if any, are the step's floats."""
-    flags = FLAG_BIAS * has_bias + FLAG_RESIDUAL * has_residual
-    return ALGORITHMS[algorithm].encode(spec, activation_id, flags)
+def encode(algorithm: str, spec: Spec, activation_id: int = 0, fused: Collection[str] = ()) -> tuple[int, ...]:
+    """The integers that the algorithm's kernel reads. `fused`: names of `FLAGS`; an activation's parameters are the
+    step's floats.
+    """
+    return ALGORITHMS[algorithm].encode(spec, activation_id, sum(FLAGS[name] for name in fused))
+
+
+def takes(algorithm: str, what: str) -> bool:
+    """Whether an algorithm's kernel knows the flag `what`."""
+    if what in ("bias", "residual"):
+        return True
+    if what == "mask":
+        return not algorithm.endswith(("depthwise", "grouped", "matmul", "matmul_packed"))
+    return "winograd" in algorithm
 
 
 def encode_pack(algorithm: str, spec: Spec) -> tuple[int, ...]:

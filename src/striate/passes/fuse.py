@@ -17,7 +17,7 @@ _MAX_CHAIN = 24
 
 
 class Region:
-    """Nodes that become one: the last one's output is the only one that is needed outside."""
+    """Nodes that become one: of their outputs only the last one's (of maxima, and that of the positions) is needed."""
 
     def __init__(self, kind: str, nodes: list[Node], params: dict[str, Any] | None = None) -> None:
         self.kind, self.nodes, self.params = kind, nodes, params or {}
@@ -25,7 +25,12 @@ class Region:
 
     @property
     def output(self) -> Value:
-        return self.nodes[-1].outputs[0]
+        return self.outputs[0]
+
+    @property
+    def outputs(self) -> list[Value]:
+        n = 2 if self.params.get("positions") else 1
+        return [node.outputs[0] for node in self.nodes[-n:]]
 
 
 class Uses:
@@ -47,35 +52,70 @@ class Uses:
 def fuse(graph: Graph, stable_inputs: frozenset[int], activations: frozenset[str]) -> Graph:
     """Fuses what compiled kernels do at once; `activations` are those that the kernels' epilogues know."""
     uses, stable = Uses(graph), stable_values(graph, stable_inputs)
-    regions = _linear_regions(graph, uses, stable, activations)
+    regions = _linear_regions(graph, uses, activations)
     taken = {id(n) for r in regions for n in r.nodes}
     regions += _elementwise_regions(graph, uses, stable, taken)
     return _replace(graph, regions)
 
 
-def _linear_regions(graph: Graph, uses: Uses, stable: set[int], activations: frozenset[str]) -> list[Region]:
-    regions = []
+def _linear_regions(graph: Graph, uses: Uses, activations: frozenset[str]) -> list[Region]:
+    regions: list[Region] = []
+    taken: set[int] = set()  # of two convolutions that are added, one takes the sum
     for node in graph.nodes:
         if node.op in _LINEAR and node.outputs[0].dtype == "float32":
-            region = _grow(node, uses, stable, activations)
+            region = _grow(node, uses, activations, taken)
             if len(region.nodes) > 1:
                 regions.append(region)
+                taken |= {id(n) for n in region.nodes}
     return regions
 
 
-def _grow(node: Node, uses: Uses, stable: set[int], activations: frozenset[str]) -> Region:
+def _grow(node: Node, uses: Uses, activations: frozenset[str], taken: set[int]) -> Region:
     """Follows the output of a linear node through a bias, a residual and an activation, as far as each is there."""
-    region = Region("linear", [node], {"activation": None, "activation_params": (), "bias": False, "residual": False})
+    flags = dict.fromkeys(("bias", "residual", "mask", "pool", "positions"), False)
+    region = Region("linear", [node], {"activation": None, "activation_params": (), **flags})
     region.operands = list(node.inputs)
-    while (user := uses.only_user(region.output)) is not None and _absorb(region, user, stable, activations):
-        region.nodes.append(user)
-        if region.params["activation"]:
+    while (user := uses.only_user(region.output)) is not None:
+        if id(user) in taken or not _absorb(region, user, activations):
             break
+        region.nodes.append(user)
+        if region.params["activation"] or region.params["mask"]:
+            break
+    _absorb_pooling(region, uses)
     return region
 
 
-def _absorb(region: Region, user: Node, stable: set[int], activations: frozenset[str]) -> bool:
+def _absorb_pooling(region: Region, uses: Uses) -> None:
+    """2x2 maxima of a planar convolution, and their positions, if nothing else needs what is pooled."""
+    users = uses.users.get(id(region.output), [])
+    pools = [n for n in users if n.op == "max_pool" and _is_two_by_two(n)]
+    places = [n for n in users if n.op == "max_pool_positions" and _is_two_by_two(n)]
+    activation, op = region.params["activation"], region.nodes[0].op
+    fits = op == "conv" and activation in (None, "relu") and not region.params["mask"]
+    if not fits or len(pools) != 1 or len(places) > 1 or len(users) != len(pools) + len(places):
+        return
+    if id(region.output) not in uses.outputs:
+        region.nodes += pools + places
+        region.params |= {"pool": True, "positions": bool(places)}
+
+
+def _is_two_by_two(node: Node) -> bool:
+    p = node.params
+    plain = [p["window"], p["strides"], p["dilation"], p["padding"]]
+    return [tuple(map(_plain, v)) for v in plain] == [(2, 2), (2, 2), (1, 1), ((0, 0), (0, 0))]
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, int) else tuple(value)
+
+
+def _absorb(region: Region, user: Node, activations: frozenset[str]) -> bool:
     out = region.output
+    convolves = region.nodes[0].op in ("conv", "conv_input_grad")
+    if user.op == "relu_grad" and convolves and user.inputs[1] is out and user.inputs[0].shape == out.shape:
+        region.params["mask"] = True
+        region.operands.append(user.inputs[0])
+        return True
     if user.op in activations and user.op in ACTIVATIONS:
         region.params |= {"activation": user.op, "activation_params": tuple(sorted(user.params.items()))}
         return True
@@ -83,9 +123,9 @@ def _absorb(region: Region, user: Node, stable: set[int], activations: frozenset
         return False
     other = user.inputs[1] if user.inputs[0] is out else user.inputs[0]
     is_vector = other.size == out.shape[-1] and other.shape[-1:] == out.shape[-1:]
-    if is_vector and is_stable(other, stable) and not region.params["bias"] and not region.params["residual"]:
+    if is_vector and not region.params["bias"] and not region.params["residual"]:
         region.params["bias"] = True
-    elif other.shape == out.shape and region.nodes[0].op == "conv" and not region.params["residual"]:
+    elif other.shape == out.shape and convolves and not region.params["residual"]:
         region.params["residual"] = True
     else:
         return False
@@ -136,9 +176,10 @@ def _operands(nodes: Sequence[Node]) -> list[Value]:
 
 
 def _replace(graph: Graph, regions: Sequence[Region]) -> Graph:
-    """A copy of `graph` with each region as one `fused` node, in the place of its last node."""
-    last = {id(r.nodes[-1]): r for r in regions}
-    inner = {id(n) for r in regions for n in r.nodes[:-1]}
+    """A copy of `graph` with each region as one `fused` node, where its first result was made."""
+    order = {id(node): i for i, node in enumerate(graph.nodes)}
+    place = {min((id(v.node) for v in r.outputs), key=order.__getitem__): r for r in regions}
+    inner = {id(n) for r in regions for n in r.nodes} - set(place)
     builder = Builder()
     table: dict[int, Value] = {id(v): builder.input(v.shape, v.dtype) for v in graph.inputs}
 
@@ -149,18 +190,20 @@ def _replace(graph: Graph, regions: Sequence[Region]) -> Graph:
         for node in graph.nodes:
             if id(node) in inner:
                 continue
-            region = last.get(id(node))
+            region = place.get(id(node))
             if region is None:
                 made = builder.add(node.op, [new(v) for v in node.inputs], node.params, [v.aval for v in node.outputs])
             else:
-                made = (_fused(region, [new(v) for v in region.operands]),)
-            table.update((id(old), value) for old, value in zip(node.outputs, made, strict=True))
-    outputs = [new(v) for v in graph.outputs]
-    return Graph(builder.inputs, toposort(outputs, builder.inputs), outputs)
+                made = _fused(region, [new(v) for v in region.operands])
+            outputs = node.outputs if region is None else region.outputs
+            table.update((id(old), value) for old, value in zip(outputs, made, strict=True))
+    results = [new(v) for v in graph.outputs]
+    return Graph(builder.inputs, toposort(results, builder.inputs), results)
 
 
-def _fused(region: Region, operands: Sequence[Value]) -> Any:
-    return fused(*operands, graph=_subgraph(region), kind=region.kind, **region.params)
+def _fused(region: Region, operands: Sequence[Value]) -> tuple[Value, ...]:
+    made = fused(*operands, graph=_subgraph(region), kind=region.kind, **region.params)
+    return made if isinstance(made, tuple) else (made,)
 
 
 def _subgraph(region: Region) -> Graph:
@@ -171,4 +214,4 @@ def _subgraph(region: Region) -> Graph:
         inputs = [table.get(id(v), v) for v in node.inputs]
         made = builder.add(node.op, inputs, node.params, [v.aval for v in node.outputs])
         table.update((id(old), value) for old, value in zip(node.outputs, made, strict=True))
-    return Graph(builder.inputs, builder.nodes, [table[id(region.output)]])
+    return Graph(builder.inputs, builder.nodes, [table[id(v)] for v in region.outputs])

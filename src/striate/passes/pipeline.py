@@ -10,6 +10,7 @@ from striate.passes.constants import fold_constants
 from striate.passes.cse import merge_common
 from striate.passes.fold_affine import fold_affine
 from striate.passes.fuse import fuse
+from striate.passes.pooling import shrink_pooling
 from striate.passes.simplify import simplify
 from striate.primitives import infer_node
 
@@ -20,6 +21,8 @@ def optimize(graph: Graph, stable: frozenset[int]) -> Graph:
     for step in (
         fold_constants,
         simplify,
+        merge_common,
+        shrink_pooling,
         merge_common,
         lambda g: fold_affine(g, stable),
         fold_constants,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from striate.ir import Graph, Node
 from striate.plan.draft import Draft, DraftStep, Var
+from striate.plan.lowering import takes_pooled
 from striate.plan.memory import Life, assign_offsets
 from striate.plan.plan import Buffer, Operand, Place, Plan, Step
 from striate.plan.rules import RULES
@@ -16,10 +17,14 @@ def build(graph: Graph, stable_inputs: frozenset[int]) -> Plan:
     draft = Draft(graph, stable_inputs)
     for node in graph.nodes:
         inputs = [draft.var(v) for v in node.inputs]
+        if not takes_pooled(node):
+            inputs = [draft.solid(v) for v in inputs]
         rule = RULES.get(node.op) if _has_kernel(node) else None
         made = rule(draft, node, inputs) if rule else None
-        draft.bind(node.outputs, draft.numpy_step(node, inputs) if made is None else made)
-    outputs = _owned(draft, [draft.var(v) for v in graph.outputs])
+        if made is None:
+            made = draft.numpy_step(node, [draft.solid(v) for v in inputs])
+        draft.bind(node.outputs, made)
+    outputs = _owned(draft, [draft.solid(draft.var(v)) for v in graph.outputs])
     return _Layout(draft, outputs).plan()
 
 

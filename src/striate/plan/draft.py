@@ -13,7 +13,7 @@ from striate.ir import Aval, Graph, Node, Value
 
 @dataclass(eq=False)
 class Var:
-    """An array of the plan. A view shares the memory of `base`."""
+    """An array of the plan. A view shares the memory of `base`. One that is `pooled` is computed if a step needs it."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -21,10 +21,21 @@ class Var:
     base: Var | None = None
     input: int | None = None
     data: np.ndarray | None = None
+    pooled: Pooled | None = None
 
     @property
     def root(self) -> Var:
         return self if self.base is None else self.base.root
+
+
+@dataclass(frozen=True, eq=False)
+class Pooled:
+    """A gradient as it stands before it is spread to the positions of the maxima; `ints`: those of the pooling."""
+
+    positions: Var
+    values: Var
+    ints: tuple[int, ...]
+    two_by_two: bool
 
 
 @dataclass(eq=False)
@@ -51,6 +62,7 @@ class Draft:
     def __init__(self, graph: Graph, stable_inputs: frozenset[int]) -> None:
         self.steps: list[DraftStep] = []
         self._vars: dict[int, Var] = {}
+        self._spread: dict[int, Var] = {}
         for i, value in enumerate(graph.inputs):
             self._vars[id(value)] = Var(value.shape, value.dtype, i in stable_inputs, input=i)
 
@@ -68,6 +80,15 @@ class Draft:
     def is_stable(self, var: Var) -> bool:
         """Whether `var` depends on weights and constants alone."""
         return var.root.stable
+
+    def solid(self, var: Var) -> Var:
+        """`var` as memory: what is kept in its pooled form is spread out, once."""
+        if var.pooled is None:
+            return var
+        if id(var) not in self._spread:
+            p = var.pooled
+            self._spread[id(var)] = self.step("unpool", [p.positions, p.values], (var.shape, var.dtype), p.ints, ())
+        return self._spread[id(var)]
 
     def view(self, var: Var, shape: Sequence[int]) -> Var:
         """`var` under another shape."""

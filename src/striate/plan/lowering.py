@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from striate.ir import Node
+from striate.ir import Aval, Node
 from striate.kernels import attributes
 from striate.kernels import conv as conv_kernels
 from striate.kernels.conv import ConvSpec, MatmulSpec
@@ -14,6 +15,12 @@ from striate.primitives import REGISTRY
 
 Rule = Callable[[Draft, Node, Sequence[Var]], Sequence[Var] | None]
 RULES: dict[str, Rule] = {}
+
+
+def takes_pooled(node: Node) -> bool:
+    """Whether the node's rule knows gradients that are not spread from their maxima yet."""
+    op = node.params["graph"].nodes[0].op if node.op == "fused" and node.params["kind"] == "linear" else node.op
+    return op in _GRADIENTS
 
 
 def lowers(*ops: str) -> Callable[[Rule], Rule]:
@@ -46,23 +53,77 @@ _CHOOSE = {
 }
 
 
-def lower_linear(
-    draft: Draft, node: Node, inputs: Sequence[Var], activation: int = 0, floats: tuple[float, ...] = (),
-    bias: bool = False, residual: bool = False,
-) -> Sequence[Var] | None:  # fmt: skip
+@dataclass(frozen=True)
+class Finish:
+    """What is fused behind a convolution or product; operands that `flags` name follow the node's own."""
+
+    activation: int = 0
+    floats: tuple[float, ...] = ()
+    flags: tuple[str, ...] = ()
+
+
+def lower_linear(draft: Draft, node: Node, inputs: Sequence[Var], finish: Finish) -> Sequence[Var] | None:
     """A convolution, one of its gradients, or a product, with what is fused behind it."""
     if node.outputs[0].dtype != "float32":
         return None
     if node.op == "matmul":
-        return _lower_matmul(draft, node, inputs, activation, floats, bias)
+        return _lower_matmul(draft, node, [draft.solid(v) for v in inputs], finish)
     spec = conv_spec(node)
     if len(spec.strides) > conv_kernels.MAX_SPATIAL:
         return None
     name = _CHOOSE[node.op](spec)
-    second = _packed(draft, name, spec, inputs[1])
-    ints = conv_kernels.encode(name, spec, activation, bias, residual)
-    kernel = conv_kernels.ALGORITHMS[name].kernel
-    return [draft.step(kernel, [inputs[0], second, *inputs[2:]], node.outputs[0].aval, ints, floats)]
+    able = tuple(f for f in finish.flags if conv_kernels.takes(name, f))
+    mask = inputs[-1] if "mask" in finish.flags and "mask" not in able else None
+    operands = [draft.solid(v) for v in (inputs[2:] if mask is None else inputs[2:-1])]
+    first, second, positions = _gradient(draft, node.op, name, inputs)
+    flags = able if positions is None else (*able, "unpool")
+    made = draft.steps_of(
+        conv_kernels.ALGORITHMS[name].kernel,
+        [first, _packed(draft, name, spec, second), *operands, *([] if positions is None else [positions])],
+        _results(node.outputs[0].aval, flags),
+        conv_kernels.encode(name, spec, finish.activation, flags),
+        finish.floats,
+    )
+    return _beside(draft, made, mask, [f for f in finish.flags if f not in able])
+
+
+def _results(aval: Aval, flags: Sequence[str]) -> list[Aval]:
+    """What a convolution gives: itself, or its 2x2 maxima, and their positions."""
+    if "pool" not in flags:
+        return [aval]
+    n, height, width, channels = aval.shape
+    small = (n, height // 2, width // 2, channels)
+    return [Aval(small, aval.dtype), *([Aval(small, "uint8")] if "positions" in flags else [])]
+
+
+def _beside(draft: Draft, made: list[Var], mask: Var | None, left: Sequence[str]) -> list[Var]:
+    """What the chosen kernel could not take over, as steps of their own."""
+    if mask is not None:
+        ints, floats = attributes.elementwise(2, [("relu_grad", [0, 1], ())])
+        made = [draft.step("elementwise", [draft.solid(mask), made[0]], (made[0].shape, "float32"), ints, floats)]
+    if "pool" not in left:
+        return made
+    x, (ints, floats) = made[0], attributes.pool((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
+    small, _ = _results(Aval(x.shape, x.dtype), ("pool", "positions"))
+    places = (
+        [draft.step("max_pool_positions", [x], (small.shape, "uint8"), ints, floats)] if "positions" in left else []
+    )
+    return [draft.step("max_pool", [x], small, ints, floats), *places]
+
+
+# Which input of a gradient is the output's gradient.
+_GRADIENTS = {"conv_input_grad": 0, "conv_kernel_grad": 1}
+
+
+def _gradient(draft: Draft, op: str, name: str, inputs: Sequence[Var]) -> tuple[Var, Var, Var | None]:
+    """The first two inputs; a gradient that is spread from maxima may stay as it is, with their positions."""
+    at = _GRADIENTS.get(op)
+    pooled = inputs[at].pooled if at is not None else None
+    if at is None or pooled is None or not conv_kernels.takes(name, "unpool") or not pooled.two_by_two:
+        return draft.solid(inputs[0]), draft.solid(inputs[1]), None
+    pair = [draft.solid(v) for i, v in enumerate(inputs[:2]) if i != at]
+    pair.insert(at, pooled.values)
+    return pair[0], pair[1], pooled.positions
 
 
 def _packed(draft: Draft, name: str, spec: ConvSpec | MatmulSpec, weights: Var) -> Var:
@@ -73,9 +134,7 @@ def _packed(draft: Draft, name: str, spec: ConvSpec | MatmulSpec, weights: Var) 
     return draft.step(pack, [weights], (shape, "float32"), conv_kernels.encode_pack(name, spec), ())
 
 
-def _lower_matmul(
-    draft: Draft, node: Node, inputs: Sequence[Var], activation: int, floats: tuple[float, ...], bias: bool
-) -> Sequence[Var] | None:
+def _lower_matmul(draft: Draft, node: Node, inputs: Sequence[Var], finish: Finish) -> Sequence[Var] | None:
     """(.., m, k) @ (k, n) is one product of all rows; (b, m, k) @ (b, k, n) a product per batch entry."""
     a, b = node.inputs[:2]
     out = node.outputs[0]
@@ -94,16 +153,16 @@ def _lower_matmul(
         return None
     name = conv_kernels.choose_matmul(spec, constant_b=draft.is_stable(inputs[1]))
     right = _packed(draft, name, spec, right)
-    ints = conv_kernels.encode(name, spec, activation, bias)
+    ints = conv_kernels.encode(name, spec, finish.activation, finish.flags)
     kernel = conv_kernels.ALGORITHMS[name].kernel
     shape = (spec.batch, spec.m, spec.n)
-    made = draft.step(kernel, [left, right, *inputs[2:]], (shape, "float32"), ints, floats)
+    made = draft.step(kernel, [left, right, *inputs[2:]], (shape, "float32"), ints, finish.floats)
     return [draft.view(made, out.shape)]
 
 
 @lowers("conv", "conv_input_grad", "conv_kernel_grad", "matmul")
 def _plain_linear(draft: Draft, node: Node, inputs: Sequence[Var]) -> Sequence[Var] | None:
-    return lower_linear(draft, node, inputs)
+    return lower_linear(draft, node, inputs, Finish())
 
 
 @lowers("reshape")
@@ -118,8 +177,9 @@ def _fused(draft: Draft, node: Node, inputs: Sequence[Var]) -> Sequence[Var] | N
         return elementwise.lower_chain(draft, p["graph"], inputs)
     name = p["activation"] or "linear"
     floats = attributes.activation_floats(name, dict(p["activation_params"]))
-    activation = attributes.ACTIVATION_IDS[name]
-    return lower_linear(draft, p["graph"].nodes[0], inputs, activation, floats, p["bias"], p["residual"])
+    flags = tuple(f for f in conv_kernels.FLAGS if p.get(f))
+    finish = Finish(attributes.ACTIVATION_IDS[name], floats, flags)
+    return lower_linear(draft, p["graph"].nodes[0], inputs, finish)
 
 
 @lowers(*(name for name, primitive in REGISTRY.items() if primitive.elementwise and primitive.kernel == "elementwise"))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from striate.ir import Node
 from striate.kernels import attributes
-from striate.plan.draft import Draft, Var
+from striate.plan.draft import Draft, Pooled, Var
 from striate.plan.lowering import lowers
 
 _POOLS = ("max_pool", "max_pool_grad", "max_pool_gather", "avg_pool", "avg_pool_grad", "lp_pool")
@@ -20,6 +20,27 @@ def _pool(draft: Draft, node: Node, inputs: Sequence[Var]) -> Sequence[Var] | No
     extra = {k: p[k] for k in ("count_include_pad", "p") if k in p}
     made = attributes.pool(p["window"], p["strides"], p["padding"], p["dilation"], **extra)
     return [draft.step(node.op, inputs, node.outputs[0].aval, *made)]
+
+
+@lowers("max_pool_positions")
+def _positions(draft: Draft, node: Node, inputs: Sequence[Var]) -> Sequence[Var] | None:
+    p = node.params
+    if node.inputs[0].dtype != "float32" or len(p["window"]) > attributes.MAX_POOL_SPATIAL:
+        return None
+    made = attributes.pool(p["window"], p["strides"], p["padding"], p["dilation"])
+    return [draft.step(node.op, inputs, node.outputs[0].aval, *made)]
+
+
+@lowers("unpool")
+def _unpool(draft: Draft, node: Node, inputs: Sequence[Var]) -> Sequence[Var] | None:
+    """Spread out when a step asks for it: convolutions read it as it is."""
+    p, out = node.params, node.outputs[0]
+    if out.dtype != "float32" or len(p["window"]) > attributes.MAX_POOL_SPATIAL:
+        return None
+    ints, _ = attributes.pool(p["window"], p["strides"], p["padding"], p["dilation"])
+    stable = all(v.root.stable for v in inputs)
+    two_by_two = tuple(p["window"]) == (2, 2)
+    return [Var(out.shape, out.dtype, stable, pooled=Pooled(inputs[0], inputs[1], tuple(ints), two_by_two))]
 
 
 _REDUCTIONS = {"reduce_sum": "sum", "reduce_max": "max", "reduce_min": "min", "reduce_prod": "prod"}

@@ -17,6 +17,7 @@ from striate.primitives.base import Array, Primitive, aval_of
 from striate.primitives.elementwise import (
     absolute,
     add,
+    binary,
     div,
     equal,
     exp,
@@ -84,8 +85,14 @@ def _softplus(x: np.ndarray) -> Any:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
-relu: Primitive = activation("relu", lambda x: np.maximum(x, 0), lambda g, y, x: _pass(greater(x, 0), g))
-relu6: Primitive = activation("relu6", lambda x: np.clip(x, 0, 6), lambda g, y, x: _pass(_between(x, 0, 6), g))
+# (y, g) -> g where a rectifier's result y is positive, else zero. It asks the result, so that the input need not be kept.
+relu_grad: Primitive = binary(
+    "relu_grad",
+    lambda y, g: np.where(y > 0, g, np.zeros((), g.dtype)),
+    (None, lambda gg, out, y, g: relu_grad(y, gg)),
+)
+relu: Primitive = activation("relu", lambda x: np.maximum(x, 0), lambda g, y, x: relu_grad(y, g))
+relu6: Primitive = activation("relu6", lambda x: np.clip(x, 0, 6), lambda g, y, x: _pass(_between(y, 0, 6), g))
 leaky_relu: Primitive = activation(
     "leaky_relu",
     lambda x, negative_slope=0.2: np.where(x >= 0, x, x * negative_slope),

@@ -139,6 +139,34 @@ max_pool_gather: Primitive = register(
 )
 
 
+def _positions(x: np.ndarray, **params: Any) -> np.ndarray:
+    return _winners(x, **params).astype(np.uint8)
+
+
+def _infer_positions(x: Aval, *, window: Ints, **params: Any) -> Aval:
+    if np.prod(window) > 255:
+        raise ValueError(f"max_pool_positions: a byte cannot number the cells of a window {window}.")
+    return Aval(_infer("max_pool_positions")(x, window=window, **params).shape, "uint8")
+
+
+def _unpool(
+    positions: np.ndarray, g: np.ndarray, *, input_shape: Ints, window: Ints, strides: Ints, padding: Pads,
+    dilation: Ints,
+) -> Any:  # fmt: skip
+    padded = _around(np.zeros(input_shape, g.dtype), padding, 0)
+    for number, cells in enumerate(_cells(g.shape[1:-1], window, strides, dilation)):
+        padded[cells] += np.where(positions == number, g, 0)
+    return _inside(padded, padding)
+
+
+# x -> which cell of its window each maximum is (row-major), as bytes.
+max_pool_positions: Primitive = register(Primitive("max_pool_positions", _infer_positions, _positions, None, "pool"))
+# (positions, g) -> the gradient of the pooled tensor: max_pool_grad without the tensor itself.
+unpool: Primitive = register(
+    Primitive("unpool", lambda at, g, *, input_shape, **_: Aval(tuple(input_shape), g.dtype), _unpool, None, "pool")
+)
+
+
 def _counts(
     spatial: Ints, window: Ints, strides: Ints, padding: Pads, dilation: Ints, include: bool, dtype: Any
 ) -> np.ndarray:

@@ -12,26 +12,31 @@ constexpr int kConvInts = 18;
 
 inline int64_t padded(int64_t channels, int64_t block) { return (channels + block - 1) / block * block; }
 
+inline bool has_bytes(const Tensor& t, const Tensor& like) { return t.dtype == DType::u8 && t.size() == like.size(); }
+
 inline bool are_floats(const Step& s) {
     const auto is_float = [](const Tensor& t) { return t.dtype == DType::f32; };
     return std::all_of(s.in, s.in + s.n_in, is_float) && std::all_of(s.out, s.out + s.n_out, is_float);
 }
 
-// The bias and the residual behind the first two inputs, as `activation` and `flags` (two ints) ask for them.
-inline const char* check_finish(const Step& s, const int64_t* ints, int64_t channels) {
+// What stands behind the first two inputs, as `activation` and `flags` (two ints) ask for it. `size`: of the result
+// before pooling. A kernel takes the flags in `allowed`.
+inline const char* check_finish(const Step& s, const int64_t* ints, int64_t channels, int64_t size,
+                                int64_t allowed = kHasBias | kHasResidual) {
     if (ints[0] < 0 || ints[0] >= kActivationCount) return "unknown activation";
-    if (ints[1] < 0 || ints[1] > (kHasBias | kHasResidual)) return "unknown flags";
-    const bool bias = ints[1] & kHasBias, residual = ints[1] & kHasResidual;
-    if (s.n_in != 2 + bias + residual) return "expected two inputs, and a bias and a residual where the flags say so";
+    if (ints[1] < 0 || (ints[1] & ~allowed)) return "flags that this kernel does not know";
+    const bool bias = ints[1] & kHasBias, residual = ints[1] & kHasResidual, mask = ints[1] & kHasMask;
+    if (s.n_in != 2 + bias + residual + mask + ((ints[1] & kHasUnpool) != 0))
+        return "expected two inputs, and those that the flags name";
     if (bias && s.in[2].size() != channels) return "the bias must have one value for each output channel";
-    if (residual && s.in[2 + bias].size() != s.out[0].size()) return "the residual must have the shape of the output";
+    for (int i = 2 + bias; i < 2 + bias + residual + mask; ++i)
+        if (s.in[i].size() != size) return "residual and mask must have the shape of the output";
     return nullptr;
 }
 
 // `x` and `y`: the forward convolution's input and output.
 inline const char* check_geometry(const Step& s, const Tensor& x, const Tensor& y) {
     if (s.n_ints != kConvInts) return "expected the 18 ints of striate.kernels.conv.encode";
-    if (!are_floats(s)) return "all arrays must be float32";
     if (x.rank < 3 || x.rank > kAxes + 2 || y.rank != x.rank) return "expected (batch, one to three sizes, channels)";
     const Conv c = read_conv(s, x, y);
     for (int i = 0; i < kAxes; ++i)
@@ -42,23 +47,41 @@ inline const char* check_geometry(const Step& s, const Tensor& x, const Tensor& 
 }
 
 // `block`: the channels that stand together in the packed operand; `forward` is false for the input gradient.
-inline const char* check_conv(const Step& s, bool forward, int64_t block, bool per_group) {
+inline const char* check_conv(const Step& s, bool forward, int64_t block, bool per_group,
+                              int64_t allowed = kHasBias | kHasResidual) {
     if (s.n_in < 2 || s.n_out != 1) return "expected at least two inputs and one output";
     const Tensor &x = forward ? s.in[0] : s.out[0], &y = forward ? s.out[0] : s.in[0];
+    if (!are_floats(s)) return "all arrays must be float32";
     if (const char* problem = check_geometry(s, x, y)) return problem;
     const Conv c = read_conv(s, x, y);
     const int64_t inner = forward ? c.group_in() : c.group_out(), outer = forward ? c.group_out() : c.group_in();
     const int64_t channels = per_group ? c.groups * padded(outer, block) : padded(c.groups * outer, block);
     if (s.in[1].size() != c.taps() * inner * channels) return "the packed kernel has another size than it must have";
-    return check_finish(s, s.ints + kConvInts - 2, forward ? c.cout : c.cin);
+    return check_finish(s, s.ints + kConvInts - 2, forward ? c.cout : c.cin, s.out[0].size(), allowed);
+}
+
+// `dy`: the output's gradient, whole.
+inline const char* check_kernel_grad_of(const Step& s, const Tensor& dy) {
+    if (s.in[0].dtype != DType::f32 || s.in[1].dtype != DType::f32 || s.out[0].dtype != DType::f32)
+        return "all arrays must be float32";
+    if (const char* problem = check_geometry(s, s.in[0], dy)) return problem;
+    const Conv c = read_conv(s, s.in[0], dy);
+    return s.out[0].size() == c.taps() * c.group_in() * c.cout ? nullptr : "the output must have the kernel's shape";
 }
 
 inline const char* check_kernel_grad(const Step& s) {
     if (s.n_in != 2 || s.n_out != 1) return "expected the input, the output's gradient, and one output";
-    if (const char* problem = check_geometry(s, s.in[0], s.in[1])) return problem;
-    const Conv c = read_conv(s, s.in[0], s.in[1]);
-    return s.out[0].size() == c.taps() * c.group_in() * c.cout ? nullptr : "the output must have the kernel's shape";
+    return check_kernel_grad_of(s, s.in[1]);
 }
+
+// A 3x3 convolution's output with stride 1, where the tensor at hand holds its 2x2 maxima.
+inline Tensor unpooled(const Step& s, const Tensor& x, const Tensor& y) {
+    Tensor full = y;
+    for (int i = 1; i < 3; ++i) full.shape[i] = x.shape[i] + s.ints[3 + 2 * i] + s.ints[4 + 2 * i] - 2;
+    return full;
+}
+
+inline int64_t flags_of(const Step& s) { return s.ints[kConvInts - 1]; }
 
 // What Winograd's algorithm takes: 3x3, stride 1, channels in blocks.
 inline const char* check_winograd_shape(const Conv& c, int64_t block) {

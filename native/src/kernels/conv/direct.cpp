@@ -112,7 +112,7 @@ void pack_weights(const Step& s) {
 
 template <bool Forward>
 const char* check(const Step& s) {
-    return check_conv(s, Forward, kPanel, true);
+    return check_conv(s, Forward, kPanel, true, kHasBias | kHasResidual | kHasMask);
 }
 
 template <bool Forward>

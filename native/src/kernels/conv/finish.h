@@ -6,12 +6,13 @@
 namespace striate {
 namespace STRIATE_ISA_NS {
 
-// Inputs 2, 3: the bias and the residual, where the flags say that they are there.
+// From input 2 on: the bias, the residual and the mask, where the flags say that they are there.
 inline Finish read_finish(const Step& s, int activation, int flags) {
     Finish f;
     int next = 2;
     if (flags & kHasBias) f.bias = s.in[next++].f32();
     if (flags & kHasResidual) f.residual = s.in[next++].f32();
+    if (flags & kHasMask) f.mask = s.in[next++].f32();
     f.out = s.out[0].f32();
     f.activation = read_activation(activation, s.floats, s.n_floats);
     return f;

@@ -11,7 +11,17 @@ namespace STRIATE_ISA_NS {
 using std::int64_t;
 
 constexpr int kAxes = 3;
-enum ConvFlags : int { kHasBias = 1, kHasResidual = 2 };
+// What is fused with a convolution. Mask: the result is kept where this tensor is positive (a rectifier's gradient).
+// Pool: 2x2 maxima are stored instead of the result, with kHasPositions also where in its window each stood. Unpool:
+// the source is a gradient of such maxima, to be read at their positions.
+enum ConvFlags : int {
+    kHasBias = 1,
+    kHasResidual = 2,
+    kHasMask = 4,
+    kHasPool = 8,
+    kHasPositions = 16,
+    kHasUnpool = 32
+};
 
 // The forward convolution: `x` and `y` are its input and output whichever of the three passes is computed.
 struct Conv {

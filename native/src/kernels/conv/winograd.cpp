@@ -27,12 +27,21 @@ struct Image {
     int64_t out_height, out_width, channels;  // of the target
     int64_t top, left;                        // padding
     Finish finish;
+    bool pool, unpool;        // 2x2 maxima are the target; the source
+    std::uint8_t* positions;  // of the maxima that are the target, or null
+    Pooled pooled;            // the source, if it is one of maxima
 };
 
-Image read_image(const Step& s, bool forward) {
+// The forward convolution's input and output, whichever pass is computed.
+Conv read_full(const Step& s, bool forward) {
     const Tensor &x = forward ? s.in[0] : s.out[0], &y = forward ? s.out[0] : s.in[0];
-    const Conv c = read_conv(s, x, y);
-    Image g{s.in[0].f32(), s.out[0].f32(), c.batch, 0, 0, 0, 0, 0, 0, 0, 0, {}};
+    return flags_of(s) & (kHasPool | kHasUnpool) ? read_conv(s, x, unpooled(s, x, y)) : read_conv(s, x, y);
+}
+
+Image read_image(const Step& s, bool forward) {
+    const Conv c = read_full(s, forward);
+    Image g{};
+    g.source = s.in[0].f32(), g.target = s.out[0].f32(), g.batch = c.batch;
     const int64_t *from = forward ? c.x : c.y, *to = forward ? c.y : c.x;
     g.height = from[1], g.width = from[2], g.out_height = to[1], g.out_width = to[2];
     g.depth = forward ? c.cin : c.cout;
@@ -40,6 +49,10 @@ Image read_image(const Step& s, bool forward) {
     g.top = forward ? c.lo[1] : 2 - c.lo[1];
     g.left = forward ? c.lo[2] : 2 - c.lo[2];
     g.finish = read_finish(s, c.activation, c.flags);
+    g.pool = c.flags & kHasPool, g.unpool = c.flags & kHasUnpool;
+    if (c.flags & kHasPositions) g.positions = static_cast<std::uint8_t*>(s.out[1].data);
+    const auto* places = static_cast<const std::uint8_t*>(s.in[s.n_in - 1].data);
+    if (g.unpool) g.pooled = {g.height / 2, g.width / 2, g.depth, g.source, places};
     return g;
 }
 
@@ -159,6 +172,7 @@ private:
     // V = B' d B of one tile, all channels, to place `at` of the transformed input.
     void transform(int64_t tile, int64_t at, float* to) const {
         const float* from[kPoints];
+        if (g_.unpool) return transform_spread(tile, at, to);
         const float* image = g_.source + c_.grid.image(tile) * g_.height * g_.width * g_.depth;
         patch(image, g_.height, g_.width, g_.depth, c_.grid.top(tile) - g_.top, c_.grid.left(tile) - g_.left, kIn,
               reinterpret_cast<const float*>(scratch_), from);
@@ -167,6 +181,18 @@ private:
             for (int part = 0; part < kParts; ++part)
                 transform_patch<kIn, kIn>(from, b * kBlock + part * kLanes,
                                           to + b * block_step + at * kBlock + part * kLanes, c_.point_step(), S::input);
+    }
+
+    void transform_spread(int64_t tile, int64_t at, float* to) const {
+        float values[kPoints * kLanes];
+        const float* from[kPoints];
+        for (int i = 0; i < kPoints; ++i) from[i] = values + i * kLanes;
+        const int64_t y = c_.grid.top(tile) - g_.top, x = c_.grid.left(tile) - g_.left, image = c_.grid.image(tile);
+        for (int64_t k = 0; k < g_.depth; k += kLanes) {
+            spread_patch<kIn>(g_.pooled, image, y, x, k, values);
+            transform_patch<kIn, kIn>(from, 0, to + k / kBlock * c_.held() * kBlock + at * kBlock + k % kBlock,
+                                      c_.point_step(), S::input);
+        }
     }
 
     // One item's tiles times one panel of weights, and back.
@@ -205,8 +231,12 @@ private:
                 S::output(v, 1, half + j, kIn);
             }
             for (int i = 0; i < kOut; ++i) S::output(half + i * kIn, 1, y + i * kOut, 1);
-            put(y, start + c, channel + c, height, width);
+            if (g_.pool)
+                put_maxima(y, tile, start + c, channel + c);
+            else
+                put(y, start + c, channel + c, height, width);
         }
+        if (g_.pool) return;
         if (g_.finish.activation.id == kLinear || g_.finish.activation.id == kRelu) return;
         for (int64_t i = 0; i < height; ++i)
             for (int64_t j = 0; j < width; ++j)
@@ -214,15 +244,47 @@ private:
                          static_cast<int>(columns));
     }
 
+    // What a sum becomes: `at` is its place in the target before pooling.
+    Vec finished(Vec v, Vec bias, int64_t at) const {
+        v += bias;
+        if (g_.finish.residual) v += load(g_.finish.residual + at);
+        if (g_.finish.mask) v = load(g_.finish.mask + at) > Vec{} ? v : Vec{};
+        return g_.finish.activation.id == kRelu ? at_least(v, Vec{}) : v;
+    }
+
+    // The maxima of the tile's 2x2 windows, the first of equal ones, a NaN before all.
+    void put_maxima(const Vec* y, int64_t tile, int64_t start, int64_t channel) const {
+        typedef std::uint8_t Bytes __attribute__((vector_size(kLanes)));
+        const Vec bias = g_.finish.bias ? load(g_.finish.bias + channel) : Vec{};
+        const int64_t height = g_.out_height / 2, width = g_.out_width / 2;
+        const int64_t top = c_.grid.top(tile) / 2, left = c_.grid.left(tile) / 2;
+        for (int64_t i = 0; i < std::min<int64_t>(kOut / 2, height - top); ++i)
+            for (int64_t j = 0; j < std::min<int64_t>(kOut / 2, width - left); ++j) {
+                Vec best = {};
+                IVec where = {};
+                for (int q = 0; q < 4; ++q) {
+                    const int64_t row = 2 * i + q / 2, column = 2 * j + q % 2;
+                    const Vec v =
+                        finished(y[row * kOut + column], bias, start + (row * g_.out_width + column) * g_.channels);
+                    const IVec better = (v > best) | ((v != v) & (best == best));
+                    best = q == 0 ? v : better ? v : best;
+                    where = q == 0 ? IVec{} : better ? IVec{} + q : where;
+                }
+                const int64_t at =
+                    ((c_.grid.image(tile) * height + top + i) * width + left + j) * g_.channels + channel;
+                store(g_.target + at, best);
+                if (!g_.positions) continue;
+                const Bytes places = __builtin_convertvector(where, Bytes);
+                std::memcpy(g_.positions + at, &places, kLanes);
+            }
+    }
+
     void put(const Vec* y, int64_t start, int64_t channel, int64_t height, int64_t width) const {
         const Vec bias = g_.finish.bias ? load(g_.finish.bias + channel) : Vec{};
-        const bool relu = g_.finish.activation.id == kRelu;
         for (int64_t i = 0; i < height; ++i)
             for (int64_t j = 0; j < width; ++j) {
                 const int64_t at = start + (i * g_.out_width + j) * g_.channels;
-                Vec v = y[i * kOut + j] + bias;
-                if (g_.finish.residual) v += load(g_.finish.residual + at);
-                store(g_.target + at, relu ? at_least(v, Vec{}) : v);
+                store(g_.target + at, finished(y[i * kOut + j], bias, at));
             }
     }
 
@@ -294,17 +356,37 @@ void pack_winograd(const Step& s) {
     });
 }
 
+const char* check_pooling(const Step& s, const Conv& c, bool forward) {
+    const int64_t flags = flags_of(s);
+    if (flags & (kHasPool | kHasUnpool)) {
+        const Tensor& y = forward ? s.out[0] : s.in[0];
+        for (int i = 1; i < 3; ++i)
+            if (y.shape[i] != c.y[i] / 2) return "expected the 2x2 maxima of the convolution's output";
+        if (forward && c.activation != kLinear && c.activation != kRelu) return "only a rectifier stands before maxima";
+    }
+    const bool places = flags & kHasPositions, spread = flags & kHasUnpool;
+    if (s.n_out != 1 + places) return "expected one output, and the positions where the flags say so";
+    if (places && (!(flags & kHasPool) || !has_bytes(s.out[1], s.out[0]))) return "expected a byte for each maximum";
+    if (spread && !has_bytes(s.in[s.n_in - 1], s.in[0])) return "expected a byte for each maximum";
+    for (int i = 0; i < s.n_in - spread; ++i)
+        if (s.in[i].dtype != DType::f32) return "all arrays but positions must be float32";
+    return s.out[0].dtype == DType::f32 ? nullptr : "all arrays but positions must be float32";
+}
+
 template <int Pairs, bool Forward>
 const char* check_winograd(const Step& s) {
-    if (s.n_in < 2 || s.n_out != 1) return "expected at least two inputs and one output";
+    if (s.n_in < 2 || s.n_out < 1) return "expected at least two inputs and one output";
     const Tensor &x = Forward ? s.in[0] : s.out[0], &y = Forward ? s.out[0] : s.in[0];
     if (const char* problem = check_geometry(s, x, y)) return problem;
-    const Conv c = read_conv(s, x, y);
+    if (x.rank != 4) return "expected (batch, height, width, channels)";
+    const Conv c = read_full(s, Forward);
     if (const char* problem = check_winograd_shape(c, kBlock)) return problem;
+    if (const char* problem = check_pooling(s, c, Forward)) return problem;
     const int64_t depth = Forward ? c.cin : c.cout, channels = Forward ? c.cout : c.cin;
     constexpr int64_t points = Cut<Pairs>::kPoints;
     if (s.in[1].size() != points * depth * padded(channels, kPanel)) return "the packed kernel has another size";
-    return check_finish(s, s.ints + kConvInts - 2, channels);
+    return check_finish(s, s.ints + kConvInts - 2, channels, Forward ? unpooled(s, x, y).size() : x.size(),
+                        kHasBias | kHasResidual | kHasMask | (Forward ? kHasPool | kHasPositions : kHasUnpool));
 }
 
 template <int Pairs, bool Forward>

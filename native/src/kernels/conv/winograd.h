@@ -2,8 +2,10 @@
 // from (M + 2)^2 products instead of 9 M^2. The interpolation points are 0, +-p for each p of a scheme, and infinity,
 // so every transform splits into an even and an odd half.
 #pragma once
+#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <utility>
 
 #include "core/simd.h"
@@ -203,6 +205,37 @@ inline void patch(const float* image, int64_t height, int64_t width, int64_t cha
         for (int j = 0; j < n; ++j) {
             const bool inside = y + i >= 0 && y + i < height && x + j >= 0 && x + j < width;
             to[i * n + j] = inside ? image + ((y + i) * width + x + j) * channels : zeros;
+        }
+}
+
+// The 2x2 maxima of `full` images: shape and pointers of what stands in place of the full tensor.
+struct Pooled {
+    int64_t height, width, channels;  // of the small image
+    const float* values;
+    const std::uint8_t* positions;  // in its window, row-major: where each value belongs
+};
+
+// The n x n pixels from (y, x) on of the full image whose gradient is spread from its maxima; one vector of channels.
+template <int N>
+inline __attribute__((always_inline)) void spread_patch(const Pooled& p, int64_t image, int64_t y, int64_t x,
+                                                        int64_t channel, float* to) {
+    typedef std::uint8_t Bytes __attribute__((vector_size(kLanes)));
+    for (int i = 0; i < N; ++i)
+        for (int j = 0; j < N; ++j) store(to + (i * N + j) * kLanes, Vec{});
+    const int64_t top = std::max<int64_t>(y >> 1, 0), left = std::max<int64_t>(x >> 1, 0);
+    const int64_t bottom = std::min(p.height, (y + N + 1) >> 1), right = std::min(p.width, (x + N + 1) >> 1);
+    for (int64_t a = top; a < bottom; ++a)
+        for (int64_t b = left; b < right; ++b) {
+            const int64_t at = ((image * p.height + a) * p.width + b) * p.channels + channel;
+            const Vec value = load(p.values + at);
+            Bytes bytes;
+            std::memcpy(&bytes, p.positions + at, kLanes);
+            const IVec position = __builtin_convertvector(bytes, IVec);
+            for (int q = 0; q < 4; ++q) {
+                const int64_t i = 2 * a + q / 2 - y, j = 2 * b + q % 2 - x;
+                if (i < 0 || j < 0 || i >= N || j >= N) continue;
+                store(to + (i * N + j) * kLanes, position == q ? value : Vec{});
+            }
         }
 }
 

@@ -20,12 +20,15 @@ constexpr int kBlock = kWinogradBlock;
 constexpr int kTogether = kRows >= 12 ? 8 : 4;  // rows of one product: so many times two vectors stay in registers
 constexpr int64_t kHeldFloats = 2 << 20;        // transformed values of one block of tiles
 
+// The output's gradient, whole: it may be there as that of its 2x2 maxima, with their positions as a third input.
+Tensor full_gradient(const Step& s) { return flags_of(s) & kHasUnpool ? unpooled(s, s.in[0], s.in[1]) : s.in[1]; }
+
 struct Shape {
     Conv c;
     TileGrid grid;
     int64_t tiles, held, blocks, panels;
 
-    explicit Shape(const Step& s) : c(read_conv(s, s.in[0], s.in[1])), grid(c.y[1], c.y[2], kOut) {
+    explicit Shape(const Step& s) : c(read_conv(s, s.in[0], full_gradient(s))), grid(c.y[1], c.y[2], kOut) {
         tiles = c.batch * grid.rows * grid.columns;
         blocks = c.cin / kBlock;
         panels = (c.cout + kPanel - 1) / kPanel;
@@ -68,6 +71,10 @@ public:
         z_ = v_ + kPoints * h.v_step();
         u_ = z_ + kPoints * h.z_step();
         std::memset(zeros_, 0, sizeof(float) * h.zeros());
+        unpool_ = flags_of(s) & kHasUnpool;
+        if (unpool_)
+            pooled_ = {h.c.y[1] / 2, h.c.y[2] / 2, h.c.cout, s.in[1].f32(),
+                       static_cast<const std::uint8_t*>(s.in[2].data)};
     }
 
     void run() {
@@ -91,11 +98,17 @@ private:
         for (int64_t k = 0; k < c.cin; k += kLanes)
             transform_patch<kIn, kIn>(from, k, v_ + k / kBlock * h_.held * kBlock + at * kBlock + k % kBlock,
                                       h_.v_step(), S::input);
-        patch(s_.in[1].f32() + image * c.y_pixels() * c.cout, c.y[1], c.y[2], c.cout, top, left, kOut, zeros_, from);
+        float values[kOut * kOut * kLanes];
+        if (unpool_)
+            for (int i = 0; i < kOut * kOut; ++i) from[i] = values + i * kLanes;
+        else
+            patch(s_.in[1].f32() + image * c.y_pixels() * c.cout, c.y[1], c.y[2], c.cout, top, left, kOut, zeros_,
+                  from);
         for (int64_t k = 0; k < h_.panels * kPanel; k += kLanes) {
             float* to = z_ + k / kPanel * h_.held * kPanel + at * kPanel + k % kPanel;
+            if (k < c.cout && unpool_) spread_patch<kOut>(pooled_, image, top, left, k, values);
             if (k < c.cout)
-                transform_patch<kOut, kIn>(from, k, to, h_.z_step(), S::output_adjoint);
+                transform_patch<kOut, kIn>(from, unpool_ ? 0 : k, to, h_.z_step(), S::output_adjoint);
             else
                 for (int p = 0; p < kPoints; ++p) store(to + p * h_.z_step(), Vec{});
         }
@@ -133,6 +146,8 @@ private:
     const Step& s_;
     const Shape& h_;
     float *zeros_, *v_, *z_, *u_;
+    bool unpool_;
+    Pooled pooled_{};
 };
 
 void run_kernel_grad(const Step& s) {
@@ -147,8 +162,15 @@ void run_kernel_grad(const Step& s) {
 std::size_t kernel_grad_scratch(const Step& s, int) { return sizeof(float) * Shape(s).floats(); }
 
 const char* check(const Step& s) {
-    if (const char* problem = check_kernel_grad(s)) return problem;
-    return check_winograd_shape(read_conv(s, s.in[0], s.in[1]), kBlock);
+    if (s.n_in < 2 || s.n_out != 1 || s.n_ints != kConvInts || s.in[0].rank != 4 || s.in[1].rank != 4)
+        return "expected the input, the output's gradient, and one output";
+    const bool spread = flags_of(s) & kHasUnpool;
+    if (s.n_in != 2 + spread || (spread && !has_bytes(s.in[2], s.in[1]))) return "expected a byte for each maximum";
+    const Tensor full = full_gradient(s);
+    for (int i = 1; i < 3; ++i)
+        if (spread && s.in[1].shape[i] != full.shape[i] / 2) return "expected the gradient of 2x2 maxima";
+    if (const char* problem = check_kernel_grad_of(s, full)) return problem;
+    return check_winograd_shape(read_conv(s, s.in[0], full), kBlock);
 }
 
 constexpr Kernel kKernels[] = {{"conv_winograd4_kernel_grad", &run_kernel_grad, &kernel_grad_scratch, &check}};

@@ -41,4 +41,5 @@
     X(logical_and, 2)          \
     X(logical_or, 2)           \
     X(logical_xor, 2)          \
+    X(relu_grad, 2)            \
     X(where, 3)

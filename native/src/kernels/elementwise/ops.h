@@ -146,6 +146,9 @@ struct logical_or {
 struct logical_xor {
     Vec operator()(Vec a, Vec b) const { return truth((a != Vec{}) ^ (b != Vec{})); }
 };
+struct relu_grad {
+    Vec operator()(Vec y, Vec g) const { return select(y > Vec{}, g, Vec{}); }
+};
 struct where {
     Vec operator()(Vec c, Vec a, Vec b) const { return select(c != Vec{}, a, b); }
 };

@@ -280,7 +280,7 @@ const char* check_matmul(const Step& s) {
     if (k != kb || m != y.shape[y.rank - 2] || n != y.shape[y.rank - 1]) return "the shapes do not fit";
     for (const int64_t given : {batch_of(a), batch_of(b)})
         if (given != 1 && given != batch) return "the leading axes of an operand must be the output's, or 1";
-    return check_finish(s, s.ints + 2, n);
+    return check_finish(s, s.ints + 2, n, s.out[0].size());
 }
 
 const char* check_matmul_pack(const Step& s) {
@@ -298,7 +298,7 @@ const char* check_matmul_packed(const Step& s) {
     if (a.rank < 1 || y.rank < 1 || rows(a) != rows(y)) return "input and output must have as many rows";
     const int64_t k = a.shape[a.rank - 1], n = y.shape[y.rank - 1];
     if (s.in[1].size() != k * padded(n, kPanel)) return "the packed matrix has another size than it must have";
-    return check_finish(s, s.ints + 2, n);
+    return check_finish(s, s.ints + 2, n, s.out[0].size());
 }
 
 constexpr Kernel kKernels[] = {

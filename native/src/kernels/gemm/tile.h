@@ -41,11 +41,12 @@ struct Runs {
     int64_t length;
 };
 
-// What happens to a sum before it is stored: + bias, + residual, activation.
+// What happens to a sum before it is stored: + bias, + residual, zero where the mask is not positive, activation.
 struct Finish {
     const float* bias = nullptr;      // indexed by output channel
     const float* residual = nullptr;  // laid out as the output is
-    const float* out = nullptr;       // start of the output, to find a row's residual
+    const float* mask = nullptr;      // so is this
+    const float* out = nullptr;       // start of the output, to find a row's residual and mask
     Activation activation;
 };
 
@@ -57,7 +58,8 @@ struct TileArgs {
     float* const* out = nullptr;             // [kRows]
     const float* bias = nullptr;             // kTileCols values or null
     const float* const* residual = nullptr;  // [kRows] or null
-    int64_t col = 0;                         // added to every output and residual pointer
+    const float* const* mask = nullptr;      // [kRows] or null
+    int64_t col = 0;                         // added to every output, residual and mask pointer
     bool relu = false;
     const char* ahead = nullptr;  // what the next tile needs: fetched while this one is computed,
     int64_t ahead_step = 0;       // so many bytes further at each K
@@ -104,6 +106,7 @@ __attribute__((noinline)) void tile(const TileArgs& t) {
         for (int v = 0; v < NV; ++v) {
             Vec y = acc[r][v] + bias[v];
             if (t.residual) y += load(t.residual[r] + t.col + v * kLanes);
+            if (t.mask) y = load(t.mask[r] + t.col + v * kLanes) > Vec{} ? y : Vec{};
             if (t.relu) y = at_least(y, Vec{});
             store(out + v * kLanes, y);
         }
@@ -128,18 +131,22 @@ inline TileFn tile_for(int rows, int vectors, bool ahead) {
 
 // A tile whose last vector is only partly wanted: computed beside, then the wanted columns are copied.
 inline void tail_tile(TileArgs t, int rows, int cols, int vectors) {
-    float values[kRows * kTileCols], residual[kRows * kTileCols] = {}, bias[kTileCols] = {};
+    float values[kRows * kTileCols], bias[kTileCols] = {};
+    float residual[kRows * kTileCols] = {}, mask[kRows * kTileCols] = {};
     float* out[kRows];
-    const float* res[kRows];
+    const float *res[kRows], *masks[kRows];
     for (int r = 0; r < rows; ++r) {
         out[r] = values + r * kTileCols - t.col;
         res[r] = residual + r * kTileCols - t.col;
+        masks[r] = mask + r * kTileCols - t.col;
         if (t.residual) std::memcpy(residual + r * kTileCols, t.residual[r] + t.col, sizeof(float) * cols);
+        if (t.mask) std::memcpy(mask + r * kTileCols, t.mask[r] + t.col, sizeof(float) * cols);
     }
     float* const* wanted = t.out;
     if (t.bias) std::memcpy(bias, t.bias, sizeof(float) * cols);
     t.bias = t.bias ? bias : nullptr;
     t.residual = t.residual ? res : nullptr;
+    t.mask = t.mask ? masks : nullptr;
     t.out = out;
     tile_for(rows, vectors, t.ahead != nullptr)(t);
     for (int r = 0; r < rows; ++r) std::memcpy(wanted[r] + t.col, values + r * kTileCols, sizeof(float) * cols);
@@ -148,13 +155,13 @@ inline void tail_tile(TileArgs t, int rows, int cols, int vectors) {
 // All `cols` <= kPanel wanted columns of one panel for one block of rows. `panel` must have readable columns up to the
 // next multiple of a vector. `t` is changed, not copied: a copy right after its fields were written stalls.
 inline void panel_tile(TileArgs& t, int rows, int cols, const Finish& finish) {
-    const float* residual[kRows];
-    if (finish.residual) {
+    const float *residual[kRows], *mask[kRows];
+    if (finish.residual)
         for (int r = 0; r < rows; ++r) residual[r] = finish.residual + (t.out[r] - finish.out);
-        t.residual = residual;
-    } else {
-        t.residual = nullptr;
-    }
+    if (finish.mask)
+        for (int r = 0; r < rows; ++r) mask[r] = finish.mask + (t.out[r] - finish.out);
+    t.residual = finish.residual ? residual : nullptr;
+    t.mask = finish.mask ? mask : nullptr;
     const int64_t first = t.col;
     const float* panel = t.panel;
     t.relu = finish.activation.id == kRelu;

@@ -1,5 +1,7 @@
 // Gradients of pooling. Where windows overlap, one thread has all pixels of an image for its block of channels, in a
 // fixed order; where they don't, rows of windows are independent.
+#include <cstring>
+
 #include "core/math.h"
 #include "core/thread_pool.h"
 #include "kernels/pool/window.h"
@@ -112,6 +114,44 @@ void max_pool_grad(const Step& s) {
     });
 }
 
+// Positions as bytes; a window of padding has none.
+typedef std::uint8_t Bytes __attribute__((vector_size(kLanes)));
+
+inline void store_bytes(std::uint8_t* to, IVec index, int lanes) {
+    const Bytes bytes = __builtin_convertvector(index, Bytes);
+    std::memcpy(to, &bytes, static_cast<std::size_t>(lanes));
+}
+
+inline IVec load_bytes(const std::uint8_t* from, int lanes) {
+    Bytes bytes = {};
+    std::memcpy(&bytes, from, static_cast<std::size_t>(lanes));
+    return __builtin_convertvector(bytes, IVec);
+}
+
+void max_pool_positions(const Step& s) {
+    const Window w = read_window(s, s.in[0], s.out[0]);
+    auto* to = static_cast<std::uint8_t*>(s.out[0].data);
+    const int64_t rows = w.n * w.out[0] * w.out[1];
+    parallel_for(*s.pool, rows, rows * w.out[2] * w.c * w.cells() >= kParallel, [&](int64_t row, int) {
+        spread_row(w, row, [&](const Cells& cells, int64_t in, int64_t out, int lanes, Put) {
+            store_bytes(to + out, winners(cells, s.in[0].f32() + in, lanes), lanes);
+        });
+    });
+}
+
+void unpool(const Step& s) {
+    const Window w = read_window(s, s.out[0], s.in[1]);
+    const auto* places = static_cast<const std::uint8_t*>(s.in[0].data);
+    spread(s, w, [&](const Cells& cells, int64_t in, int64_t out, int lanes, auto give) {
+        const IVec index = load_bytes(places + out, lanes);
+        const Vec gradient = load_some(s.in[1].f32() + out, lanes);
+        cells.each([&](int64_t offset, int64_t number) {
+            const Vec part = select(index == static_cast<int>(number), gradient, Vec{});
+            give(s.out[0].f32() + in + offset, part, lanes);
+        });
+    });
+}
+
 void max_pool_gather(const Step& s) {
     const Window w = read_window(s, s.in[0], s.out[0]);
     const int64_t unpooled = w.in_pixels() * w.c, pooled = w.out_pixels() * w.c;
@@ -156,6 +196,19 @@ const char* check_gather(const Step& s) {
     return check_window(s, s.in[0], s.out[0]);
 }
 
+const char* check_positions(const Step& s) {
+    const bool typed = s.n_in == 1 && s.n_out == 1 && s.in[0].dtype == DType::f32 && s.out[0].dtype == DType::u8;
+    if (!typed) return "expected one float32 input and one output of bytes";
+    return check_window(s, s.in[0], s.out[0]);
+}
+
+const char* check_unpool(const Step& s) {
+    if (s.n_in != 2 || s.n_out != 1) return "expected positions, g and one output";
+    const bool typed = s.in[0].dtype == DType::u8 && s.in[1].dtype == DType::f32 && s.out[0].dtype == DType::f32;
+    if (!typed || !same_shape(s.in[0], s.in[1])) return "expected bytes, and float32 of the same shape";
+    return check_window(s, s.out[0], s.in[1]);
+}
+
 const char* check_avg_grad(const Step& s) {
     if (s.n_in != 1 || s.n_out != 1 || !all_floats(s)) return "expected g and one output, float32";
     return check_window(s, s.out[0], s.in[0]);
@@ -163,12 +216,14 @@ const char* check_avg_grad(const Step& s) {
 
 constexpr Kernel kKernels[] = {{"max_pool_grad", &max_pool_grad, nullptr, &check_max_grad},
                                {"max_pool_gather", &max_pool_gather, nullptr, &check_gather},
+                               {"max_pool_positions", &max_pool_positions, nullptr, &check_positions},
+                               {"unpool", &unpool, nullptr, &check_unpool},
                                {"avg_pool_grad", &avg_pool_grad, nullptr, &check_avg_grad}};
 
 }  // namespace
 
 extern const KernelTable pool_grad_table;
-const KernelTable pool_grad_table = {kKernels, 3};
+const KernelTable pool_grad_table = {kKernels, 5};
 
 }  // namespace STRIATE_ISA_NS
 }  // namespace striate
