@@ -85,7 +85,7 @@ def _softplus(x: np.ndarray) -> Any:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
-# (y, g) -> g where a rectifier's result y is positive, else zero. It asks the result, so that the input need not be kept.
+# (y, g) -> g where a rectifier's result y is positive, else zero. So the rectifier's input need not be kept.
 relu_grad: Primitive = binary(
     "relu_grad",
     lambda y, g: np.where(y > 0, g, np.zeros((), g.dtype)),
