@@ -48,11 +48,10 @@ format: ## put Python and C++ into the house style
 	@$(RUN) ruff format --quiet $(PYTHON_CODE)
 	@$(NATIVE_CODE) | xargs -0 .venv/bin/clang-format -i
 
-bench: ## measure speed against ONNX Runtime, PyTorch and the machine's peak   (ARGS="--rounds 30")
-	@$(SETUP) base bench
-	@.venv/bin/python benchmarks/kernels.py
-	@.venv/bin/python benchmarks/vgg19.py $(ARGS)
-	@.venv/bin/python benchmarks/training.py $(ARGS)
+bench: ## measure speed against other runtimes; README.md says how   (ARGS="--quick")
+	@$(SETUP) base viz bench
+	@[ -n "$$STRIATE_BENCH_PYTHON" ] || $(SETUP) rivals
+	@$(RUN) benchmarks.run $(ARGS)
 
 build: ## compile the engine and make the package importable in .venv
 	@$(SETUP) base
@@ -61,5 +60,5 @@ check: ## say whether Python, its headers, make and a C++20 compiler are here
 	@sh tools/check.sh
 
 clean: ## remove all that was made, .venv too
-	@rm -rf .venv build dist striate-tour .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .venv-bench build dist striate-tour .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find src tests tools -type d -name __pycache__ -prune -exec rm -rf {} +

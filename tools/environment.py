@@ -1,9 +1,12 @@
 """Makes `.venv` ready: the environment, the packages, the compiled engine; only what is not yet so.
 
     python tools/environment.py [--is-ready] base|viz|data|test|lint|bench ...
+    python tools/environment.py [--is-ready] rivals
+
+`rivals` has an environment of its own, `.venv-bench`, without striate: its packages must not settle striate's versions.
 
 Runs with any Python 3.11+ and nothing installed (tools/setup.sh finds one). What has been done is written to
-`.venv/striate.json`: packages count as done while their list in pyproject.toml is unchanged, the engine while its
+`striate.json` there: packages count as done while their list in pyproject.toml is unchanged, the engine while its
 sources are.
 """
 
@@ -22,14 +25,15 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-VENV = ROOT / ".venv"
+VENV = ROOT / (".venv-bench" if "rivals" in sys.argv[1:] else ".venv")
 PYTHON = VENV / "bin" / "python"
 STATE = VENV / "striate.json"
 BUILD = ROOT / "build" / f"cp{sys.version_info[0]}{sys.version_info[1]}"
 LOG = ROOT / "build" / "setup.log"
 PARTS = {"base": "numpy and the other base packages", "viz": "matplotlib", "build": "the build tools"}
 PARTS |= {"data": "scikit-learn, for its digits"}
-PARTS |= {"test": "the tests' packages (Keras, JAX ...: some 600 MB)", "lint": "the checkers", "bench": "the rivals"}
+PARTS |= {"test": "the tests' packages (Keras, JAX ...: some 600 MB)", "lint": "the checkers", "bench": "onnx"}
+PARTS |= {"rivals": "the rivals (TensorFlow, PyTorch, JAX ...: some 3 GB)"}
 COMPILED = {"base", "viz", "data", "test", "bench"}  # `lint` alone needs no engine
 HEARTBEAT = 15.0  # seconds between lines where the output is not a terminal
 
@@ -125,6 +129,8 @@ def wanted(parts: list[str]) -> list[str]:
     known = [part for part in parts if part in PARTS]
     if len(known) != len(parts) or not parts:
         raise Failed(f"environment.py: expected some of {', '.join(PARTS)}; received {' '.join(parts) or 'nothing'}")
+    if parts == ["rivals"]:
+        return parts
     tools = ["build"] if COMPILED & set(parts) else []
     return list(dict.fromkeys(["base", *tools, *parts]))
 
@@ -220,12 +226,12 @@ def ending(lines: list[str]) -> str:
 
 
 def make_environment() -> dict:
-    """A fresh `.venv`; one that is half made, moved or of another Python is removed first."""
+    """A fresh environment; one that is half made, moved or of another Python is removed first."""
     if VENV.exists() or VENV.is_symlink():
-        say("removing a .venv that is incomplete, was moved or belongs to another Python")
+        say(f"removing a {VENV.name} that is incomplete, was moved or belongs to another Python")
         VENV.unlink() if VENV.is_symlink() else shutil.rmtree(VENV)
-    say(f"making .venv with Python {sys.version.split()[0]} ({sys.executable})")
-    run([sys.executable, "-m", "venv", str(VENV)], "Making .venv")
+    say(f"making {VENV.name} with Python {sys.version.split()[0]} ({sys.executable})")
+    run([sys.executable, "-m", "venv", str(VENV)], f"Making {VENV.name}")
     state = {"identity": identity(), "packages": {}}
     write_state(state)
     return state

@@ -1,0 +1,1 @@
+"""Measures striate against other runtimes: `make bench`."""

@@ -1,0 +1,45 @@
+"""Where a result was measured."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+
+def described(threads: int) -> dict[str, str]:
+    """Names of the CPU and the system, the date, the threads."""
+    return {
+        "cpu": cpu_name(), "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else
+                                        os.cpu_count() or 1),
+        "threads": str(threads), "system": f"{platform.system()} {platform.release()}",
+        "memory": f"{total_memory() / 2**30:.0f} GiB", "python": platform.python_version(),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }  # fmt: skip
+
+
+def cpu_name() -> str:
+    """As the system says it, with family and model where they tell more (virtual machines hide the name)."""
+    info = Path("/proc/cpuinfo")
+    if not info.exists():
+        return platform.processor() or platform.machine()
+    fields = dict(line.split(":", 1) for line in info.read_text().split("\n\n")[0].splitlines() if ":" in line)
+    named = {key.strip(): value.strip() for key, value in fields.items()}
+    extra = [f"{key.split()[-1]} {named[key]}" for key in ("cpu family", "model") if key in named]
+    return f"{named.get('model name', platform.machine())}" + (f" ({', '.join(extra)})" if extra else "")
+
+
+def total_memory() -> int:
+    """Bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def available_memory() -> int:
+    """Bytes that a new process may take without others losing theirs; all of it where the system does not say."""
+    info = Path("/proc/meminfo")
+    if sys.platform != "linux" or not info.exists():
+        return total_memory()
+    line = next(line for line in info.read_text().splitlines() if line.startswith("MemAvailable"))
+    return int(line.split()[1]) * 1024

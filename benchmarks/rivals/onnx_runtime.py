@@ -1,0 +1,24 @@
+"""ONNX Runtime on the exported graph."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+
+from benchmarks import jobs
+
+
+def version() -> str:
+    """Its version."""
+    return onnxruntime.__version__
+
+
+def prepare(job: jobs.Job) -> jobs.Work:
+    """A session with all graph optimizations."""
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = job.threads
+    session = onnxruntime.InferenceSession(str(job.files / "model.onnx"), settings, providers=["CPUExecutionProvider"])
+    source = session.get_inputs()[0]
+    x = jobs.images(job)
+    feed = {source.name: x if tuple(source.shape[1:]) == job.shape else jobs.channels_first(x)}
+    return jobs.Work(lambda: session.run(None, feed)[0], np.asarray)

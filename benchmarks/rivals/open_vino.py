@@ -1,0 +1,46 @@
+"""OpenVINO's CPU plugin on the exported graph."""
+
+from __future__ import annotations
+
+import numpy as np
+import openvino
+
+from benchmarks import jobs
+
+
+def version() -> str:
+    """Its version, without the build."""
+    return openvino.__version__.split("-")[0]
+
+
+def prepare(job: jobs.Job) -> jobs.Work:
+    """Compiled for latency, float32 (it would choose bfloat16 where the CPU has it), for the one shape."""
+    core = openvino.Core()
+    model = core.read_model(str(job.files / "model.onnx"))
+    x = jobs.images(job)
+    if (
+        tuple(
+            model.inputs[0].partial_shape.to_shape()[1:]
+            if model.inputs[0].partial_shape.is_static
+            else [d.get_length() for d in list(model.inputs[0].partial_shape)[1:]]
+        )
+        != job.shape
+    ):
+        x = jobs.channels_first(x)
+    model.reshape(list(x.shape))
+    request = core.compile_model(model, "CPU", settings(job)).create_infer_request()
+    request.set_input_tensor(openvino.Tensor(x, shared_memory=True))
+
+    def run() -> np.ndarray:
+        request.infer()
+        return request.get_output_tensor().data
+
+    return jobs.Work(run, np.array)
+
+
+def settings(job: jobs.Job) -> dict[str, object]:
+    """One stream on all threads."""
+    return {
+        "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1, "INFERENCE_NUM_THREADS": job.threads,
+        "INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False,
+    }  # fmt: skip

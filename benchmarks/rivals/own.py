@@ -1,0 +1,63 @@
+"""striate itself. It also makes the models, their weights and their files for the others."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from typing import Any
+
+import numpy as np
+
+import striate
+from benchmarks import jobs, keras_jobs, nodes
+from striate import kernels
+
+
+def version() -> str:
+    """With the instruction set that its kernels use."""
+    return f"{striate.__version__} ({kernels.isa()})"
+
+
+def prepare(job: jobs.Job) -> jobs.Work:
+    """The job as a user of striate writes it."""
+    striate.config.set_num_threads(job.threads)
+    striate.config.set_conv_precision(job.precision)
+    return keras_jobs.prepare(striate, job)
+
+
+def write(job: jobs.Job) -> dict[str, str]:
+    """Writes the files of the job's model; says what could not be written and why."""
+    job.files.mkdir(parents=True, exist_ok=True)
+    striate.utils.set_random_seed(0)
+    model = keras_jobs.build(striate, job)
+    values = [_drawn(np.random.default_rng([3, i]), w) for i, w in enumerate(model.weights)]
+    model.set_weights(values)
+    np.savez(job.files / "weights.npz", **{f"w{i}": value for i, value in enumerate(values)})
+    return {"nodes.json": _tried(_write_nodes, job, model), "model.onnx": _tried(_write_onnx, job, model)}
+
+
+def _drawn(rng: np.random.Generator, variable: Any) -> np.ndarray:
+    """Kernels as they were initialized; what would be all zeros or ones is drawn, so that a mistake in it shows."""
+    name = variable.path.rsplit("/", 1)[-1]
+    if name in ("gamma", "moving_variance"):
+        return rng.uniform(0.8, 1.2, variable.shape).astype(np.float32)
+    if name in ("beta", "bias", "moving_mean"):
+        return rng.uniform(-0.1, 0.1, variable.shape).astype(np.float32)
+    return variable.numpy()
+
+
+def _tried(write: Any, job: jobs.Job, model: Any) -> str:
+    try:
+        write(job, model)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}".splitlines()[0]
+    return ""
+
+
+def _write_nodes(job: jobs.Job, model: Any) -> None:
+    (job.files / "nodes.json").write_text(json.dumps(nodes.nodes_of(model)))
+
+
+def _write_onnx(job: jobs.Job, model: Any) -> None:
+    importlib.import_module("onnx")  # says clearly that it is missing
+    model.export(str(job.files / "model.onnx"))

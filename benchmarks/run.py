@@ -1,0 +1,129 @@
+"""Striate against other runtimes: the same networks and weights, in turn, in processes of their own.
+
+    python -m benchmarks.run [--quick] [--only ROW ...] [--rivals NAME ...] [--rounds N] [--threads N] [--readme]
+
+Writes benchmarks/results/latest.json, latest.md and latest.png. Run by `make bench`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks import chart, machine, table
+from benchmarks.measure import measure
+from benchmarks.process import ROOT, end_on_signals
+from benchmarks.settings import Settings
+from benchmarks.workloads import RIVALS, ROWS, Row, chosen
+
+RESULTS = ROOT / "benchmarks" / "results"
+SCRATCH = ROOT / "build" / "bench"
+QUICK_SECONDS = 270.0  # of the five minutes that `--quick` may take
+FULL, QUICK = (12, 0.4), (5, 0.15)  # rounds, seconds of a turn
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measures, prints, writes."""
+    options = _options(arguments)
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    end_on_signals()
+    try:
+        rows = chosen(options.only, options.quick)
+        report = run(rows, settings_of(options), console)
+    except ValueError as error:
+        console.print(f"bench: {error}", markup=False)
+        return 2
+    except KeyboardInterrupt:
+        console.print("bench: stopped; no worker is left.")
+        return 130
+    if options.add:
+        report = table.joined(earlier(RESULTS), report)
+    table.print_report(report, console)
+    write(report, RESULTS, console)
+    if options.readme:
+        table.put_into(ROOT / "README.md", table.readme_part(report, "benchmarks/results/latest.png"))
+    return 0
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench ARGS=...", description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="within five minutes: batch 1, fewer rivals and rounds")
+    parser.add_argument("--only", nargs="+", default=[], metavar="ROW", help=", ".join(row.name for row in ROWS))
+    parser.add_argument("--rivals", nargs="+", default=[], metavar="NAME", help=", ".join(list(RIVALS)[1:]))
+    parser.add_argument("--rounds", type=int, help="turns of each candidate")
+    parser.add_argument("--seconds", type=float, help="length of a turn")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--add", action="store_true", help="keep the rows of latest.json that are not measured now")
+    parser.add_argument("--readme", action="store_true", help="put the table into README.md")
+    return parser.parse_args(arguments)
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """ValueError for rivals that are not known and for numbers that make no sense."""
+    unknown = [name for name in options.rivals if name not in RIVALS or name == "striate"]
+    if unknown:
+        raise ValueError(f"no rival {', '.join(unknown)}. There are: {', '.join(list(RIVALS)[1:])}.")
+    rounds, seconds = QUICK if options.quick else FULL
+    if (options.rounds or rounds) < 1 or options.threads < 1:
+        raise ValueError("--rounds and --threads take numbers from 1 on")
+    return Settings(
+        options.threads, options.rounds or rounds, options.seconds or seconds, rivals_python(), SCRATCH, options.rivals,
+        options.quick, time.monotonic() + QUICK_SECONDS if options.quick else None,
+    )  # fmt: skip
+
+
+def rivals_python() -> str:
+    """STRIATE_BENCH_PYTHON, or that of the environment which tools/setup.sh makes."""
+    return os.environ.get("STRIATE_BENCH_PYTHON") or str(ROOT / ".venv-bench" / "bin" / "python")
+
+
+def run(rows: list[Row], settings: Settings, console: Console) -> dict[str, Any]:
+    """All rows, one after the other; each tells its line when it is done."""
+    for folder in settings.folder.glob("*/notes.json"):
+        shutil.rmtree(folder.parent)  # an engine that has changed may draw other weights
+    report: dict[str, Any] = {"machine": machine.described(settings.threads), "rows": []}
+    report["settings"] = {"rounds": settings.rounds, "seconds": settings.seconds, "quick": settings.quick}
+    for number, row in enumerate(rows, 1):
+        if settings.late:
+            console.print(f"{row.title}: left out, no time left", highlight=False)
+            continue
+        with console.status(row.title) as status:
+            settings.say = lambda text, n=number, s=status: s.update(f"[{n}/{len(rows)}] {text}".replace("[", r"\["))
+            report["rows"].append(measure(row, settings))
+        for line in table.summary_lines({"rows": report["rows"][-1:]}):
+            console.print(told(line), highlight=False, markup=False)
+    return report
+
+
+def told(line: tuple[str, ...]) -> str:
+    """One line of the summary as a sentence."""
+    title, ours, rival, theirs, ratio, aim, verdict = line
+    versus = f"; {rival} {theirs}, ratio {ratio}" if theirs else (f": {rival}" if rival else "")
+    return f"{title}: {ours}{versus}" + (f" (at most {aim}: {verdict})" if verdict else "")
+
+
+def earlier(folder: Path) -> dict[str, Any]:
+    """The report that is there, or an empty one."""
+    path = folder / "latest.json"
+    return json.loads(path.read_text()) if path.exists() else {"rows": []}
+
+
+def write(report: dict[str, Any], folder: Path, console: Console) -> None:
+    """The three files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "latest.json").write_text(json.dumps(report, indent=1) + "\n")
+    (folder / "latest.md").write_text(table.markdown(report))
+    drawn = chart.draw(report, folder / "latest.png")
+    console.print(f"{folder.relative_to(ROOT)}/latest.md, latest.json" + (", latest.png" if drawn else ""))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""Results as tables: in the terminal, as Markdown, and in the README between two marks."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from benchmarks.figures import Result, judged, median, ratio
+from benchmarks.settings import title_of
+from benchmarks.workloads import ROWS, VERSUS
+
+Report = dict[str, Any]  # {"machine": {...}, "settings": {...}, "rows": [Result, ...]}
+SCALES = {"ms": 1e3, "us": 1e6, "s": 1.0, "ns": 1e9, "MiB": 1 / 2**20, "": 1.0}
+BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
+SUMMARY = ("work", "striate", "best rival", "", "ratio", "aim", "")
+DETAILS = ("work", "candidate", "median", "quartiles", "striate / it", "differs by", "how")
+
+
+def joined(old: Report, new: Report) -> Report:
+    """The rows of both in the order of the workloads; measured anew counts."""
+    rows = {row["name"]: row for row in [*old["rows"], *new["rows"]]}
+    return {**new, "rows": [rows[row.name] for row in ROWS if row.name in rows]}
+
+
+def shown(value: float | None, unit: str) -> str:
+    """A value of the unit's scale with three digits and its unit."""
+    if value is None:
+        return "-"
+    if unit == "":
+        return f"{value:.1e}"
+    number = value * SCALES[unit]
+    return f"{number:,.{max(0, 3 - len(str(int(abs(number)))))}f} {unit}"
+
+
+def summary_lines(report: Report) -> list[tuple[str, ...]]:
+    """A line per target: what was aimed at beside what was measured."""
+    return [line for row in report["rows"] for line in _summary(row)]
+
+
+def _summary(row: Result) -> list[tuple[str, ...]]:
+    ours = shown(median(row, VERSUS), row["unit"])
+    failed = row["candidates"].get(VERSUS, {}).get("failed")
+    if failed:
+        return [(row["title"], "failed", failed, "", "-", "-", "")]
+    return [_target_line(row, ours, judged(row, target, VERSUS)) for target in row["targets"]] or [
+        (row["title"], ours, "", "", "-", "-", "")
+    ]
+
+
+def _target_line(row: Result, ours: str, target: Result) -> tuple[str, ...]:
+    verdict = {True: "met", False: "missed", None: "-"}[target["met"]]
+    aim, value, title = f"{target['at_most']:g}", target["value"], row["title"]
+    if not target["rivals"]:
+        return title, ours, "", "", "-", f"{aim} {row['unit']}".strip(), verdict
+    if len(row["targets"]) > 1:
+        title += f" ({target['title']})"
+    best = target["best"]
+    theirs = shown(median(row, best), row["unit"]) if best else "-"
+    return title, ours, title_of(best) if best else "-", theirs, "-" if value is None else f"{value:.2f}", aim, verdict
+
+
+def detail_lines(report: Report) -> list[tuple[str, ...]]:
+    """A line per row and candidate."""
+    return [_detail(row, name) for row in report["rows"] for name in row["candidates"]]
+
+
+def _detail(row: Result, name: str) -> tuple[str, ...]:
+    found, unit = row["candidates"][name], row["unit"]
+    if "median" not in found:
+        return row["title"], title_of(name), "-", "-", "-", "-", found.get("failed", "")
+    spread = f"{shown(found['low'], unit)} to {shown(found['high'], unit)}"
+    error, value = found.get("error"), ratio(row, VERSUS, name)
+    versus = "" if name == VERSUS or value is None else f"{value:.2f}"
+    how = found.get("note", "")
+    return row["title"], title_of(name), shown(found["median"], unit), spread, versus, _error(error), how
+
+
+def _error(error: float | None) -> str:
+    return "" if error is None else f"{error:.0e}"
+
+
+def markdown(report: Report) -> str:
+    """The whole report."""
+    parts = ["# Measurements", _about(report), _table(SUMMARY, summary_lines(report)), "## Each candidate"]
+    return "\n\n".join([*parts, _table(DETAILS, detail_lines(report)), ""])
+
+
+def readme_part(report: Report, chart: str | None) -> str:
+    """What stands in the README."""
+    picture = [f"![striate's time over its rivals']({chart})"] if chart else []
+    return "\n\n".join([_about(report), _table(SUMMARY, summary_lines(report)), *picture])
+
+
+def _about(report: Report) -> str:
+    machine, settings = report["machine"], report["settings"]
+    text = (
+        f"{machine['cpu']}, {machine['threads']} threads of {machine['cores']} cores, {machine['date']}, Python "
+        f"{machine['python']}. Float32, the same weights for all, processes in turn, {settings['rounds']} rounds; "
+        "medians. Ratio: striate over the best rival; less is faster."
+    )
+    return text + "\n\n" + ", ".join(f"{title} {version}" for title, version in versions(report).items()) + "."
+
+
+def versions(report: Report) -> dict[str, str]:
+    """Of everybody who answered."""
+    found = {n: c["version"] for row in report["rows"] for n, c in row["candidates"].items() if "version" in c}
+    return {title_of(name): version for name, version in found.items() if "@" not in name}
+
+
+def _table(head: tuple[str, ...], lines: list[tuple[str, ...]]) -> str:
+    rule = tuple("---" for _ in head)
+    return "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in [head, rule, *lines])
+
+
+def put_into(readme: Path, text: str) -> None:
+    """Replaces what is between the marks. ValueError if they are not there."""
+    old = readme.read_text()
+    new, count = re.subn(f"{BEGIN}.*?{END}", lambda _: f"{BEGIN}\n{text}\n{END}", old, flags=re.S)
+    if count != 1:
+        raise ValueError(f"{readme.name}: expected one pair of {BEGIN} and {END}; found {count}")
+    readme.write_text(new)
+
+
+def print_report(report: Report, console: Any) -> None:
+    """Both tables, at most 100 columns wide."""
+    from rich.table import Table
+
+    for head, lines in ((DETAILS, detail_lines(report)), (SUMMARY, summary_lines(report))):
+        table = Table(width=min(100, console.width), box=None, header_style="bold", padding=(0, 1, 0, 0))
+        for i, name in enumerate(head):
+            table.add_column(name, justify="right" if 2 <= i <= 4 and head is DETAILS else "left", overflow="fold")
+        for line in _without_repeats(lines):
+            table.add_row(*line)
+        console.print(table)
+        console.print()
+
+
+def _without_repeats(lines: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """A row's title is said once."""
+    before = [None, *[line[0] for line in lines]]
+    return [("" if line[0] == title else line[0], *line[1:]) for line, title in zip(lines, before)]
