@@ -35,7 +35,7 @@ def draw(report: dict[str, Any], path: Path) -> bool:
     rows = points(report)
     if not rows:
         return False
-    figure, axes = plt.subplots(figsize=(9, 1.2 + 0.36 * len(rows)), layout="constrained")
+    figure, axes = plt.subplots(figsize=(9, 1.6 + 0.36 * len(rows)), layout="constrained")
     _dots(axes, rows)
     _dress(axes, [title for title, _, _ in rows])
     figure.savefig(path, transparent=True, dpi=160)
@@ -71,5 +71,4 @@ def _dress(axes: Any, titles: list[str]) -> None:
     axes.tick_params(colors=INK, which="both", length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.12 - 0.6 / len(titles)), ncols=4, frameon=False,
-                labelcolor=INK)  # fmt: skip
+    axes.figure.legend(loc="outside lower center", ncols=4, frameon=False, labelcolor=INK)

@@ -66,6 +66,15 @@ def nodes(job: Job) -> list[dict[str, Any]]:
     return json.loads((job.files / "nodes.json").read_text())
 
 
+def onnx_file(job: Job) -> str:
+    """The exported graph. FileNotFoundError with the reason if there is none."""
+    path = job.files / "model.onnx"
+    if not path.exists():
+        notes = json.loads((job.files / "notes.json").read_text())["notes"]
+        raise FileNotFoundError(f"no ONNX file: {notes['model.onnx']}")
+    return str(path)
+
+
 def images(job: Job) -> np.ndarray:
     """The input of one run, (batch * steps, ...spatial, channels): the same in every process."""
     shape = (job.batch * (job.steps if job.kind == "train" else 1), *job.shape)

@@ -99,7 +99,7 @@ def run(rows: list[Row], settings: Settings, console: Console) -> dict[str, Any]
             settings.say = lambda text, n=number, s=status: s.update(f"[{n}/{len(rows)}] {text}".replace("[", r"\["))
             report["rows"].append(measure(row, settings))
         for line in table.summary_lines({"rows": report["rows"][-1:]}):
-            console.print(told(line), highlight=False, markup=False)
+            console.print(told(line), highlight=False, markup=False, soft_wrap=True)
     return report
 
 

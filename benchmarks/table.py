@@ -10,6 +10,7 @@ from benchmarks.figures import Result, judged, median, ratio
 from benchmarks.settings import title_of
 from benchmarks.workloads import ROWS, VERSUS
 
+Line = tuple[str, ...]
 Report = dict[str, Any]  # {"machine": {...}, "settings": {...}, "rows": [Result, ...]}
 SCALES = {"ms": 1e3, "us": 1e6, "s": 1.0, "ns": 1e9, "MiB": 1 / 2**20, "": 1.0}
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
@@ -29,16 +30,25 @@ def shown(value: float | None, unit: str) -> str:
         return "-"
     if unit == "":
         return f"{value:.1e}"
-    number = value * SCALES[unit]
-    return f"{number:,.{max(0, 3 - len(str(int(abs(number)))))}f} {unit}"
+    return f"{_digits(value * SCALES[unit])} {unit}"
 
 
-def summary_lines(report: Report) -> list[tuple[str, ...]]:
+def _digits(number: float) -> str:
+    return f"{number:,.{max(0, 3 - len(str(int(abs(number)))))}f}"
+
+
+def _spread(low: float, high: float, unit: str) -> str:
+    if unit == "":
+        return ""
+    return " to ".join(_digits(value * SCALES[unit]) for value in (low, high))
+
+
+def summary_lines(report: Report) -> list[Line]:
     """A line per target: what was aimed at beside what was measured."""
     return [line for row in report["rows"] for line in _summary(row)]
 
 
-def _summary(row: Result) -> list[tuple[str, ...]]:
+def _summary(row: Result) -> list[Line]:
     ours = shown(median(row, VERSUS), row["unit"])
     failed = row["candidates"].get(VERSUS, {}).get("failed")
     if failed:
@@ -48,7 +58,7 @@ def _summary(row: Result) -> list[tuple[str, ...]]:
     ]
 
 
-def _target_line(row: Result, ours: str, target: Result) -> tuple[str, ...]:
+def _target_line(row: Result, ours: str, target: Result) -> Line:
     verdict = {True: "met", False: "missed", None: "-"}[target["met"]]
     aim, value, title = f"{target['at_most']:g}", target["value"], row["title"]
     if not target["rivals"]:
@@ -60,16 +70,16 @@ def _target_line(row: Result, ours: str, target: Result) -> tuple[str, ...]:
     return title, ours, title_of(best) if best else "-", theirs, "-" if value is None else f"{value:.2f}", aim, verdict
 
 
-def detail_lines(report: Report) -> list[tuple[str, ...]]:
+def detail_lines(report: Report) -> list[Line]:
     """A line per row and candidate."""
     return [_detail(row, name) for row in report["rows"] for name in row["candidates"]]
 
 
-def _detail(row: Result, name: str) -> tuple[str, ...]:
+def _detail(row: Result, name: str) -> Line:
     found, unit = row["candidates"][name], row["unit"]
     if "median" not in found:
         return row["title"], title_of(name), "-", "-", "-", "-", found.get("failed", "")
-    spread = f"{shown(found['low'], unit)} to {shown(found['high'], unit)}"
+    spread = _spread(found["low"], found["high"], unit)
     error, value = found.get("error"), ratio(row, VERSUS, name)
     versus = "" if name == VERSUS or value is None else f"{value:.2f}"
     how = found.get("note", "")
@@ -108,7 +118,7 @@ def versions(report: Report) -> dict[str, str]:
     return {title_of(name): version for name, version in found.items() if "@" not in name}
 
 
-def _table(head: tuple[str, ...], lines: list[tuple[str, ...]]) -> str:
+def _table(head: Line, lines: list[Line]) -> str:
     rule = tuple("---" for _ in head)
     return "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in [head, rule, *lines])
 
@@ -123,20 +133,27 @@ def put_into(readme: Path, text: str) -> None:
 
 
 def print_report(report: Report, console: Any) -> None:
-    """Both tables, at most 100 columns wide."""
-    from rich.table import Table
+    """Each row's candidates, then the summary; at most 100 columns wide."""
+    from rich.text import Text
 
-    for head, lines in ((DETAILS, detail_lines(report)), (SUMMARY, summary_lines(report))):
-        table = Table(width=min(100, console.width), box=None, header_style="bold", padding=(0, 1, 0, 0))
-        for i, name in enumerate(head):
-            table.add_column(name, justify="right" if 2 <= i <= 4 and head is DETAILS else "left", overflow="fold")
-        for line in _without_repeats(lines):
-            table.add_row(*line)
-        console.print(table)
+    for row in report["rows"]:
+        console.print(Text(row["title"], style="bold"))
+        lines = [_detail(row, name)[1:] for name, found in row["candidates"].items() if "median" in found]
+        _print_table(console, DETAILS[1:], lines, (20, 11, 19, 12, 10, 21), right=(1, 2, 3, 4))
+        for name, found in row["candidates"].items():
+            if "failed" in found:
+                console.print(Text(f"{title_of(name)}: {found['failed']}", style="dim"))
         console.print()
+    _print_table(console, SUMMARY, summary_lines(report), (46, 8, 17, 8, 5, 5, 6), right=(1, 3, 4))
 
 
-def _without_repeats(lines: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """A row's title is said once."""
-    before = [None, *[line[0] for line in lines]]
-    return [("" if line[0] == title else line[0], *line[1:]) for line, title in zip(lines, before)]
+def _print_table(console: Any, head: Line, lines: list[Line], widths: tuple[int, ...], right: tuple[int, ...]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0), pad_edge=False)
+    for i, (name, width) in enumerate(zip(head, widths)):
+        table.add_column(name, justify="right" if i in right else "left", min_width=width, max_width=width)
+    for line in lines:
+        table.add_row(*map(Text, line))
+    console.print(table)

@@ -25,6 +25,7 @@ import numpy as np
 from benchmarks.jobs import Job, Work
 
 PR_SET_PDEATHSIG = 1
+LONGEST = 120  # characters of a reason
 
 
 def main(arguments: list[str]) -> None:
@@ -51,7 +52,13 @@ def _answer(session: Session, request: dict[str, Any]) -> dict[str, Any]:
         import traceback
 
         traceback.print_exc()
-        return {"error": f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"}
+        return {"error": in_a_line(error)}
+
+
+def in_a_line(error: Exception) -> str:
+    """The kind and the first line of an error, without this machine's folders, for a table."""
+    text = str(error).strip().partition("\n")[0].replace(f"{Path.cwd()}/", "")
+    return f"{type(error).__name__}: {text}"[:LONGEST]
 
 
 class Session:
@@ -64,7 +71,7 @@ class Session:
 
     def hello(self) -> dict[str, Any]:
         """Imports the runtime."""
-        self.rival = importlib.import_module(f"benchmarks.rivals.{self.module}")
+        self.rival = importlib.import_module(self.module if "." in self.module else f"benchmarks.rivals.{self.module}")
         return {"version": self.rival.version()}
 
     def write(self, job: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ def prepare(job: jobs.Job) -> jobs.Work:
     """A session with all graph optimizations."""
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = job.threads
-    session = onnxruntime.InferenceSession(str(job.files / "model.onnx"), settings, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(jobs.onnx_file(job), settings, providers=["CPUExecutionProvider"])
     source = session.get_inputs()[0]
     x = jobs.images(job)
     feed = {source.name: x if tuple(source.shape[1:]) == job.shape else jobs.channels_first(x)}

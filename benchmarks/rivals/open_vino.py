@@ -16,7 +16,7 @@ def version() -> str:
 def prepare(job: jobs.Job) -> jobs.Work:
     """Compiled for latency, float32 (it would choose bfloat16 where the CPU has it), for the one shape."""
     core = openvino.Core()
-    model = core.read_model(str(job.files / "model.onnx"))
+    model = core.read_model(jobs.onnx_file(job))
     x = jobs.images(job)
     if (
         tuple(

@@ -30,20 +30,25 @@ def write(job: jobs.Job) -> dict[str, str]:
     job.files.mkdir(parents=True, exist_ok=True)
     striate.utils.set_random_seed(0)
     model = keras_jobs.build(striate, job)
-    values = [_drawn(np.random.default_rng([3, i]), w) for i, w in enumerate(model.weights)]
+    normalized = any(w.path.endswith("moving_variance") for w in model.weights)
+    values = [_drawn(np.random.default_rng([3, i]), w, normalized) for i, w in enumerate(model.weights)]
     model.set_weights(values)
     np.savez(job.files / "weights.npz", **{f"w{i}": value for i, value in enumerate(values)})
     return {"nodes.json": _tried(_write_nodes, job, model), "model.onnx": _tried(_write_onnx, job, model)}
 
 
-def _drawn(rng: np.random.Generator, variable: Any) -> np.ndarray:
-    """Kernels as they were initialized; what would be all zeros or ones is drawn, so that a mistake in it shows."""
+def _drawn(rng: np.random.Generator, variable: Any, normalized: bool) -> np.ndarray:
+    """What would be all zeros or ones is drawn, so that a mistake in it shows. Kernels keep the size of what passes
+    through them (He, 2015); as they were initialized in networks whose normalizations and sums would let it grow."""
     name = variable.path.rsplit("/", 1)[-1]
     if name in ("gamma", "moving_variance"):
         return rng.uniform(0.8, 1.2, variable.shape).astype(np.float32)
     if name in ("beta", "bias", "moving_mean"):
         return rng.uniform(-0.1, 0.1, variable.shape).astype(np.float32)
-    return variable.numpy()
+    if normalized or name != "kernel":
+        return variable.numpy()
+    deviation = (2 / np.prod(variable.shape[:-1])) ** 0.5
+    return (rng.standard_normal(variable.shape) * deviation).astype(np.float32)
 
 
 def _tried(write: Any, job: jobs.Job, model: Any) -> str:

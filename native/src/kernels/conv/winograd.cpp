@@ -16,8 +16,8 @@ namespace STRIATE_ISA_NS {
 namespace {
 
 constexpr int kBlock = kWinogradBlock;
-constexpr int kParts = kBlock / kLanes;     // vectors of them
-constexpr int64_t kNearFloats = 200 << 10;  // transformed input that one thread keeps near
+constexpr int kParts = kBlock / kLanes;    // vectors of them
+constexpr int64_t kNearFloats = 80 << 10;  // transformed input that one thread keeps near
 
 // The convolution that is computed: source correlated with a 3x3 kernel, whichever pass it is.
 struct Image {
@@ -169,27 +169,41 @@ private:
         return reinterpret_cast<float*>(scratch_ + l_.zeros + l_.inputs * threads_inputs_ + l_.products * thread);
     }
 
-    // V = B' d B of one tile, all channels, to place `at` of the transformed input.
-    void transform(int64_t tile, int64_t at, float* to) const {
-        const float* from[kPoints];
-        if (g_.unpool) return transform_spread(tile, at, to);
+    // Pointers to the pixels that a tile reads.
+    void source_patch(int64_t tile, const float** to) const {
         const float* image = g_.source + c_.grid.image(tile) * g_.height * g_.width * g_.depth;
         patch(image, g_.height, g_.width, g_.depth, c_.grid.top(tile) - g_.top, c_.grid.left(tile) - g_.left, kIn,
-              reinterpret_cast<const float*>(scratch_), from);
+              reinterpret_cast<const float*>(scratch_), to);
+    }
+
+    // V = B' d B of one tile, all channels, to place `at` of the transformed input.
+    void transform(int64_t tile, int64_t at, float* to) const {
+        if (g_.unpool) return transform_spread(tile, at, to);
+        const float *from[kPoints], *next[kPoints];
+        source_patch(tile, from);
+        source_patch(std::min(tile + 1, c_.tiles - 1), next);
         const int64_t block_step = c_.held() * kBlock;
-        for (int64_t b = 0; b < c_.blocks; ++b)
+        for (int64_t b = 0; b < c_.blocks; ++b) {
+            fetch_columns<kIn, kOut>(next, b * kBlock);
             for (int part = 0; part < kParts; ++part)
                 transform_patch<kIn, kIn>(from, b * kBlock + part * kLanes,
                                           to + b * block_step + at * kBlock + part * kLanes, c_.point_step(), S::input);
+        }
+    }
+
+    Cells<kIn> source_cells(int64_t tile) const {
+        return {g_.pooled, c_.grid.image(tile), c_.grid.top(tile) - g_.top, c_.grid.left(tile) - g_.left,
+                reinterpret_cast<const float*>(scratch_)};
     }
 
     void transform_spread(int64_t tile, int64_t at, float* to) const {
         float values[kPoints * kLanes];
         const float* from[kPoints];
         for (int i = 0; i < kPoints; ++i) from[i] = values + i * kLanes;
-        const int64_t y = c_.grid.top(tile) - g_.top, x = c_.grid.left(tile) - g_.left, image = c_.grid.image(tile);
+        const Cells<kIn> cells = source_cells(tile), next = source_cells(std::min(tile + 1, c_.tiles - 1));
         for (int64_t k = 0; k < g_.depth; k += kLanes) {
-            spread_patch<kIn>(g_.pooled, image, y, x, k, values);
+            if (k % kBlock == 0) next.fetch(k);
+            cells.spread(k, values);
             transform_patch<kIn, kIn>(from, 0, to + k / kBlock * c_.held() * kBlock + at * kBlock + k % kBlock,
                                       c_.point_step(), S::input);
         }
@@ -222,6 +236,7 @@ private:
         const int64_t width = std::min<int64_t>(kOut, g_.out_width - left);
         const int64_t start =
             ((c_.grid.image(tile) * g_.out_height + top) * g_.out_width + left) * g_.channels + channel;
+        fetch_target(std::min(tile + 1, c_.tiles - 1), channel, columns);
         for (int64_t c = 0; c < columns; c += kLanes) {
             Vec half[kOut * kIn], y[kOut * kOut];
             for (int j = 0; j < kIn; ++j) {
@@ -242,6 +257,21 @@ private:
             for (int64_t j = 0; j < width; ++j)
                 activate(g_.finish.activation, g_.target + start + (i * g_.out_width + j) * g_.channels,
                          static_cast<int>(columns));
+    }
+
+    // Fetches where a tile's results go, and its part of the mask.
+    void fetch_target(int64_t tile, int64_t channel, int64_t columns) const {
+        const int64_t window = g_.pool ? 2 : 1, height = g_.out_height / window, width = g_.out_width / window;
+        const int64_t top = c_.grid.top(tile) / window, left = c_.grid.left(tile) / window;
+        const int64_t start = ((c_.grid.image(tile) * height + top) * width + left) * g_.channels + channel;
+        const int64_t rows = std::min(kOut / window, height - top), across = std::min(kOut / window, width - left);
+        for (int64_t i = 0; i < rows; ++i)
+            for (int64_t j = 0; j < across; ++j)
+                for (int64_t c = 0; c < columns; c += kBlock) {
+                    const int64_t at = start + (i * width + j) * g_.channels + c;
+                    __builtin_prefetch(g_.target + at, 1);
+                    if (g_.finish.mask) __builtin_prefetch(g_.finish.mask + at);
+                }
     }
 
     // What a sum becomes: `at` is its place in the target before pooling.

@@ -208,6 +208,14 @@ inline void patch(const float* image, int64_t height, int64_t width, int64_t cha
         }
 }
 
+// Fetches what the next patch reads and this one does not, its last columns: pixels of a picture lie too far apart for
+// the processor to foresee, and a transform is shorter than the wait for them.
+template <int N, int Columns>
+inline __attribute__((always_inline)) void fetch_columns(const float* const* next, int64_t channel) {
+    for (int i = 0; i < N; ++i)
+        for (int j = N - Columns; j < N; ++j) __builtin_prefetch(next[i * N + j] + channel);
+}
+
 // The 2x2 maxima of `full` images: shape and pointers of what stands in place of the full tensor.
 struct Pooled {
     int64_t height, width, channels;  // of the small image
@@ -215,29 +223,63 @@ struct Pooled {
     const std::uint8_t* positions;  // in its window, row-major: where each value belongs
 };
 
-// The n x n pixels from (y, x) on of the full image whose gradient is spread from its maxima; one vector of channels.
+// Pointers to the maxima that reach N x N pixels of the full image, and to their positions; outside it zeros.
 template <int N>
-inline __attribute__((always_inline)) void spread_patch(const Pooled& p, int64_t image, int64_t y, int64_t x,
-                                                        int64_t channel, float* to) {
-    typedef std::uint8_t Bytes __attribute__((vector_size(kLanes)));
-    for (int i = 0; i < N; ++i)
-        for (int j = 0; j < N; ++j) store(to + (i * N + j) * kLanes, Vec{});
-    const int64_t top = std::max<int64_t>(y >> 1, 0), left = std::max<int64_t>(x >> 1, 0);
-    const int64_t bottom = std::min(p.height, (y + N + 1) >> 1), right = std::min(p.width, (x + N + 1) >> 1);
-    for (int64_t a = top; a < bottom; ++a)
-        for (int64_t b = left; b < right; ++b) {
-            const int64_t at = ((image * p.height + a) * p.width + b) * p.channels + channel;
-            const Vec value = load(p.values + at);
-            Bytes bytes;
-            std::memcpy(&bytes, p.positions + at, kLanes);
-            const IVec position = __builtin_convertvector(bytes, IVec);
-            for (int q = 0; q < 4; ++q) {
-                const int64_t i = 2 * a + q / 2 - y, j = 2 * b + q % 2 - x;
-                if (i < 0 || j < 0 || i >= N || j >= N) continue;
-                store(to + (i * N + j) * kLanes, position == q ? value : Vec{});
+struct Cells {
+    static constexpr int kMost = N / 2 + 1;
+    const float* values[kMost * kMost];
+    const std::uint8_t* positions[kMost * kMost];
+    bool odd_y, odd_x;  // whether the first pixel is the second one of its window
+
+    Cells(const Pooled& p, int64_t image, int64_t y, int64_t x, const float* zeros) : odd_y(y & 1), odd_x(x & 1) {
+        for (int a = 0; a < kMost; ++a)
+            for (int b = 0; b < kMost; ++b) {
+                const int64_t row = (y >> 1) + a, column = (x >> 1) + b;
+                const bool inside = row >= 0 && row < p.height && column >= 0 && column < p.width;
+                const int64_t at = ((image * p.height + row) * p.width + column) * p.channels;
+                values[a * kMost + b] = inside ? p.values + at : zeros;
+                positions[a * kMost + b] = inside ? p.positions + at : reinterpret_cast<const std::uint8_t*>(zeros);
             }
-        }
-}
+    }
+
+    // The last columns' maxima.
+    void fetch(int64_t channel) const {
+        for (int a = 0; a < kMost; ++a)
+            for (int b = 1; b < kMost; ++b) {
+                __builtin_prefetch(values[a * kMost + b] + channel);
+                __builtin_prefetch(positions[a * kMost + b] + channel);
+            }
+    }
+
+    // The pixels themselves, one vector of channels.
+    void spread(int64_t channel, float* to) const {
+        if (odd_y)
+            odd_x ? spread_at<1, 1>(channel, to) : spread_at<1, 0>(channel, to);
+        else
+            odd_x ? spread_at<0, 1>(channel, to) : spread_at<0, 0>(channel, to);
+    }
+
+private:
+    template <int OddY, int OddX>
+    inline __attribute__((always_inline)) void spread_at(int64_t channel, float* to) const {
+        typedef std::uint8_t Bytes __attribute__((vector_size(kLanes)));
+#pragma GCC unroll 5
+        for (int a = 0; a < N / 2 + OddY; ++a)
+#pragma GCC unroll 5
+            for (int b = 0; b < N / 2 + OddX; ++b) {
+                const Vec value = load(values[a * kMost + b] + channel);
+                Bytes bytes;
+                std::memcpy(&bytes, positions[a * kMost + b] + channel, kLanes);
+                const IVec position = __builtin_convertvector(bytes, IVec);
+#pragma GCC unroll 4
+                for (int q = 0; q < 4; ++q) {
+                    const int i = 2 * a + q / 2 - OddY, j = 2 * b + q % 2 - OddX;
+                    if (i >= 0 && j >= 0 && i < N && j < N)
+                        store(to + (i * N + j) * kLanes, position == q ? value : Vec{});
+                }
+            }
+    }
+};
 
 // A two-dimensional transform of one vector of channels: From x From values behind pointers become To x To, stored
 // `step` apart. `along` transforms one line.

@@ -89,28 +89,54 @@ public:
     }
 
 private:
-    void transform(int64_t tile, int64_t at) const {
+    void input_patch(int64_t tile, const float** to) const {
         const Conv& c = h_.c;
-        const float* from[kPoints];
-        const int64_t image = h_.grid.image(tile), top = h_.grid.top(tile), left = h_.grid.left(tile);
-        patch(s_.in[0].f32() + image * c.x_pixels() * c.cin, c.x[1], c.x[2], c.cin, top - c.lo[1], left - c.lo[2], kIn,
-              zeros_, from);
-        for (int64_t k = 0; k < c.cin; k += kLanes)
+        patch(s_.in[0].f32() + h_.grid.image(tile) * c.x_pixels() * c.cin, c.x[1], c.x[2], c.cin,
+              h_.grid.top(tile) - c.lo[1], h_.grid.left(tile) - c.lo[2], kIn, zeros_, to);
+    }
+    void gradient_patch(int64_t tile, const float** to) const {
+        const Conv& c = h_.c;
+        patch(s_.in[1].f32() + h_.grid.image(tile) * c.y_pixels() * c.cout, c.y[1], c.y[2], c.cout, h_.grid.top(tile),
+              h_.grid.left(tile), kOut, zeros_, to);
+    }
+
+    void transform(int64_t tile, int64_t at) const {
+        const float *from[kPoints], *next[kPoints];
+        input_patch(tile, from);
+        input_patch(std::min(tile + 1, h_.tiles - 1), next);
+        for (int64_t k = 0; k < h_.c.cin; k += kLanes) {
+            if (k % kBlock == 0) fetch_columns<kIn, kOut>(next, k);
             transform_patch<kIn, kIn>(from, k, v_ + k / kBlock * h_.held * kBlock + at * kBlock + k % kBlock,
                                       h_.v_step(), S::input);
+        }
+        for (int64_t k = h_.c.cout; k < h_.panels * kPanel; k += kLanes)
+            for (int p = 0; p < kPoints; ++p) store(gradient_at(k, at) + p * h_.z_step(), Vec{});
+        if (unpool_) return transform_spread(tile, at);
+        gradient_patch(tile, from);
+        gradient_patch(std::min(tile + 1, h_.tiles - 1), next);
+        for (int64_t k = 0; k < h_.c.cout; k += kLanes) {
+            if (k % kBlock == 0) fetch_columns<kOut, kOut>(next, k);
+            transform_patch<kOut, kIn>(from, k, gradient_at(k, at), h_.z_step(), S::output_adjoint);
+        }
+    }
+
+    float* gradient_at(int64_t channel, int64_t tile) const {
+        return z_ + channel / kPanel * h_.held * kPanel + tile * kPanel + channel % kPanel;
+    }
+
+    Cells<kOut> gradient_cells(int64_t tile) const {
+        return {pooled_, h_.grid.image(tile), h_.grid.top(tile), h_.grid.left(tile), zeros_};
+    }
+
+    void transform_spread(int64_t tile, int64_t at) const {
         float values[kOut * kOut * kLanes];
-        if (unpool_)
-            for (int i = 0; i < kOut * kOut; ++i) from[i] = values + i * kLanes;
-        else
-            patch(s_.in[1].f32() + image * c.y_pixels() * c.cout, c.y[1], c.y[2], c.cout, top, left, kOut, zeros_,
-                  from);
-        for (int64_t k = 0; k < h_.panels * kPanel; k += kLanes) {
-            float* to = z_ + k / kPanel * h_.held * kPanel + at * kPanel + k % kPanel;
-            if (k < c.cout && unpool_) spread_patch<kOut>(pooled_, image, top, left, k, values);
-            if (k < c.cout)
-                transform_patch<kOut, kIn>(from, unpool_ ? 0 : k, to, h_.z_step(), S::output_adjoint);
-            else
-                for (int p = 0; p < kPoints; ++p) store(to + p * h_.z_step(), Vec{});
+        const float* from[kOut * kOut];
+        for (int i = 0; i < kOut * kOut; ++i) from[i] = values + i * kLanes;
+        const Cells<kOut> cells = gradient_cells(tile), next = gradient_cells(std::min(tile + 1, h_.tiles - 1));
+        for (int64_t k = 0; k < h_.c.cout; k += kLanes) {
+            if (k % kBlock == 0) next.fetch(k);
+            cells.spread(k, values);
+            transform_patch<kOut, kIn>(from, 0, gradient_at(k, at), h_.z_step(), S::output_adjoint);
         }
     }
 
