@@ -25,7 +25,7 @@ def measure(row: Row, settings: Settings) -> Result:
     """A row's result (see `benchmarks.figures`). What fails is listed with its reason."""
     candidates: Candidates = {}
     result = {"name": row.name, "title": row.title, "unit": row.unit, "measure": row.measure, "candidates": candidates}
-    result["targets"] = [asdict(target) for target in row.targets]
+    result["targets"] = [{**asdict(target), "rivals": list(target.rivals)} for target in row.targets]
     try:
         job = job_of(row, settings)
         write_files(job, settings)

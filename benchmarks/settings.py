@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.process import Worker
-from benchmarks.workloads import RIVALS
+from benchmarks.workloads import RIVALS, VERSUS
 
 
 @dataclass
@@ -58,7 +58,7 @@ def start(name: str, settings: Settings, doing: str) -> Worker:
         "TORCHINDUCTOR_CACHE_DIR": str(settings.folder / "inductor"), "STRIATE_NUM_THREADS": str(settings.threads),
     }  # fmt: skip
     settings.folder.mkdir(parents=True, exist_ok=True)
-    python = sys.executable if rival.module == "own" else settings.python
+    python = sys.executable if rival is RIVALS[VERSUS] else settings.python
     tick = partial(settings.say, f"{doing}: {title_of(name)}")
     worker = Worker(name, python, rival.module, settings.threads, settings.folder / f"{name}.log", environment, tick)
     worker.send("hello")
