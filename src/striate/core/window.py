@@ -15,7 +15,9 @@ size that is not known is None, and so is whatever depends on it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any, NamedTuple, TypeAlias
 
 from striate.core.errors import message
@@ -148,6 +150,18 @@ def output_shape(
     return sizes
 
 
+def leftover(i: Size, k: int, s: int = 1, padding: Padding = (0, 0), d: int = 1) -> Size:
+    """a = (i + p - k_eff) mod s: the cells at the end, padding among them, that no window reaches."""
+    both = pads(padding, i, k, s, d)
+    return None if i is None or both is None else (i + sum(both) - effective_kernel(k, d)) % s
+
+
+def alike(i: int, k: int, s: int = 1, padding: Padding = (0, 0), d: int = 1) -> tuple[int, ...]:
+    """The input sizes that give the output size of `i`, `i` among them: with stride s there are up to s."""
+    size = output_size(i, k, s, padding, d)
+    return tuple(n for n in range(max(i - s, 1), i + s + 1) if output_size(n, k, s, padding, d) == size)
+
+
 def formula(i: int, k: int, s: int = 1, padding: Padding = (0, 0), d: int = 1) -> str:
     """Formula (6) with its numbers: `"o = floor((7 + 2 - 3)/2) + 1 = 4"`."""
     p = sum(pads(padding, i, k, s, d) or (0, 0))
@@ -180,7 +194,7 @@ def transposed_size(
     """
     if i is None:
         return None
-    lo, hi, a = _transposed_terms(k, s, padding, d, output_padding)
+    lo, hi, a = transposed_terms(k, s, padding, d, output_padding)
     return _span(i, lo + hi, effective_kernel(k, d), s, a)
 
 
@@ -194,12 +208,12 @@ def transposed_pads(
     `hi` is negative only where
     `output_padding >= s`, so that the forward convolution still gives i'.
     """
-    lo, hi, a = _transposed_terms(k, s, padding, d, output_padding)
+    lo, hi, a = transposed_terms(k, s, padding, d, output_padding)
     return lo, hi - a // s * s
 
 
-def _transposed_terms(k: int, s: int, padding: Padding, d: int, output_padding: Size) -> tuple[int, int, int]:
-    """lo, hi and a of o' = s (i' - 1) + a + k_eff - (lo + hi)."""
+def transposed_terms(k: int, s: int, padding: Padding, d: int, output_padding: Size) -> tuple[int, int, int]:
+    """lo, hi and a of o' = s (i' - 1) + a + k_eff - (lo + hi), as `transposed_size` chooses them."""
     k_eff = effective_kernel(k, d)
     if padding == "same":
         tail = s if output_padding is None else k_eff % 2 + output_padding  # o' - s (i' - 1)
@@ -208,6 +222,16 @@ def _transposed_terms(k: int, s: int, padding: Padding, d: int, output_padding: 
         return 0, 0, max(s - k_eff, 0)
     lo, hi = pads(padding, None, k, s, d) or (0, 0)
     return lo, hi, output_padding or 0
+
+
+def spread_pads(k: int, s: int = 1, padding: Padding = (0, 0), d: int = 1, output_padding: Size = None) -> Pair:
+    """The zeros before and after the spread input (s - 1 zeros between its units), p' = 2 (k_eff - 1) - p + a in all.
+
+    Over it an ordinary convolution with stride 1 gives the transposed one. A negative number takes cells away.
+    """
+    lo, hi, a = transposed_terms(k, s, padding, d, output_padding)
+    reach = effective_kernel(k, d) - 1
+    return reach - lo, reach - hi + a
 
 
 def transposed_shape(
@@ -291,25 +315,42 @@ def associated_transpose(i: int, k: int, s: int = 1, padding: Padding = (0, 0), 
 # Receptive fields -----------------------------------------------------------------------------------------------------
 
 
+Span: TypeAlias = tuple[float, float]  # the first and the last position; nothing where they are the wrong way round
+
+
+def seen(span: Span, k: int, s: int = 1, lo: int = 0, d: int = 1) -> Span:
+    """The input positions that the outputs in `span` see through a window with `lo` cells of padding before."""
+    return span[0] * s - lo, span[1] * s - lo + effective_kernel(k, d) - 1
+
+
+def seen_transposed(span: Span, k: int, s: int = 1, lo: int = 0, d: int = 1) -> Span:
+    """Likewise through a transposed convolution: output o sees all j with o = j s + t d - lo for some tap t."""
+    first, last = span[0] + lo - effective_kernel(k, d) + 1, span[1] + lo
+    return -(-first // s), last // s
+
+
 class Receptive(NamedTuple):
     """What one output unit sees of the input, along one axis, after a stack of windows.
 
     Unit n sees the positions `start + n jump` to `start + n jump + size - 1`; those outside the input are padding.
-    `start` is None where a padding is unknown. A dilated stack may skip positions in between.
+    `start` is None where a padding is unknown. A dilated stack may skip positions in between. Behind a transposed
+    convolution the jump is a fraction, and `size` is that of the units that see most;
+    where a unit sees everything it is infinite.
     """
 
-    size: int = 1
-    jump: int = 1
+    size: int | float = 1
+    jump: int | Fraction = 1
     start: Size = 0
 
     def then(self, k: int, s: int = 1, padding: Pair | None = (0, 0), d: int = 1) -> Receptive:
         """With one more window on top: size + (k_eff - 1) jump, jump s, start - lo jump."""
-        start = None if self.start is None or padding is None else self.start - padding[0] * self.jump
-        return Receptive(_span(effective_kernel(k, d), 0, self.size, self.jump), self.jump * s, start)
+        start = None if self.start is None or padding is None else int(self.start - padding[0] * self.jump)
+        size = self.size + (effective_kernel(k, d) - 1) * self.jump
+        return Receptive(size if math.isinf(size) else int(size), self.jump * s, start)
 
-    def span(self, n: int) -> Pair | None:
+    def span(self, n: int) -> Span | None:
         """The first and the last input position that unit `n` sees."""
-        first = None if self.start is None else self.start + n * self.jump
+        first = None if self.start is None else int(self.start + n * self.jump)
         return None if first is None else (first, first + self.size - 1)
 
 
@@ -350,7 +391,7 @@ def _smallest_input(i: Size, k: int, s: int, padding: Padding, d: int) -> int:
 
 
 def _transposed_empty(i: int, k: int, s: int, padding: Padding, d: int, output_padding: Size, *, where: str) -> str:
-    lo, hi, a = _transposed_terms(k, s, padding, d, output_padding)
+    lo, hi, a = transposed_terms(k, s, padding, d, output_padding)
     size = transposed_size(i, k, s, padding, d, output_padding)
     numbers = f"o' = {s}({i} - 1) + {a} + {effective_kernel(k, d)} - {lo + hi} = {size}"
     problem = f"a transposed convolution of an input of {i} with {_shown(padding)} has no output ({numbers})"
