@@ -1,8 +1,9 @@
 // The gradient of 3x3 kernels with stride 1 by Winograd's algorithm: the adjoint of the forward one, step by step.
 //
 // Per tile V = B' d B of the input and Z = A dY A' of the output's gradient; per point dU = sum over the tiles of V' Z;
-// at the end dg = G' dU G. Tiles are transformed a block at a time by all threads; then the points' products are handed
-// out, so that each sum grows in one order whatever the threads do.
+// at the end dg = G' dU G. The work is cut into squares of channels and parts of the tiles, by the shape alone. One
+// thread has such an item from its first tile to its last, and all that it touches fits in its own cache; parts are
+// added in order.
 #include <cstring>
 
 #include "core/thread_pool.h"
@@ -18,34 +19,40 @@ using S = Scheme<2>;
 constexpr int kOut = S::kOut, kIn = S::kIn, kPoints = kIn * kIn;
 constexpr int kBlock = kWinogradBlock;
 constexpr int kTogether = kRows >= 12 ? 8 : 4;  // rows of one product: so many times two vectors stay in registers
-constexpr int64_t kHeldFloats = 2 << 20;        // transformed values of one block of tiles
+constexpr int64_t kSide = 64;                   // channels, of both sides, of one item
+constexpr int64_t kTiles = 40;                  // tiles that are transformed and multiplied at a time
+constexpr int64_t kItems = 8;                   // at least so many, if there are tiles for them
 
 // The output's gradient, whole: it may be there as that of its 2x2 maxima, with their positions as a third input.
 Tensor full_gradient(const Step& s) { return flags_of(s) & kHasUnpool ? unpooled(s, s.in[0], s.in[1]) : s.in[1]; }
 
 struct Shape {
+    static constexpr int64_t kVStep = kSide * kTiles + kPointPad, kZStep = kSide * kTiles + kPointPad;
+    static constexpr int64_t kUStep = kSide * kSide + kPointPad;
     Conv c;
     TileGrid grid;
-    int64_t tiles, held, blocks, panels;
+    int64_t tiles, across, down, parts;  // squares of channels along both sides; parts of the tiles
 
     explicit Shape(const Step& s) : c(read_conv(s, s.in[0], full_gradient(s))), grid(c.y[1], c.y[2], kOut) {
         tiles = c.batch * grid.rows * grid.columns;
-        blocks = c.cin / kBlock;
-        panels = (c.cout + kPanel - 1) / kPanel;
-        held = std::clamp<int64_t>(kHeldFloats / (kPoints * (c.cin + c.cout)), 64, 512);
-        held = std::min(held, std::max<int64_t>(tiles, 1));
+        down = (c.cin + kSide - 1) / kSide;
+        across = (c.cout + kSide - 1) / kSide;
+        const int64_t wanted = (kItems + down * across - 1) / (down * across);
+        parts = std::clamp<int64_t>(tiles / (2 * kTiles), 1, std::max<int64_t>(wanted, 1));
     }
-    int64_t v_step() const { return blocks * held * kBlock + kPointPad; }
-    int64_t z_step() const { return panels * held * kPanel + kPointPad; }
-    int64_t u_step() const { return panels * c.cin * kPanel + kPointPad; }
+    int64_t items() const { return parts * down * across; }
     int64_t zeros() const { return (std::max(c.cin, c.cout) + 15) / 16 * 16; }
-    int64_t floats() const { return zeros() + kPoints * (v_step() + z_step() + u_step()); }
+    int64_t thread_floats() const { return kPoints * (kVStep + kZStep); }
+    int64_t item_floats() const { return kPoints * kUStep; }
 };
 
 // u[r][32 columns] (+)= sum over the tiles of v[tile][r] * z[tile].
 template <int R>
 inline void accumulate(const float* v, const float* z, int64_t tiles, float* u, bool first) {
     Vec acc[R][2] = {};
+    if (!first)
+        for (int r = 0; r < R; ++r)
+            for (int i = 0; i < kTileCols; i += 16) __builtin_prefetch(u + r * kPanel + i, 1);
     for (int64_t t = 0; t < tiles; ++t, v += kBlock, z += kPanel) {
         const Vec z0 = load(z), z1 = load(z + kLanes);
 #pragma GCC unroll 8
@@ -67,9 +74,8 @@ class KernelGrad {
 public:
     KernelGrad(const Step& s, const Shape& h) : s_(s), h_(h) {
         zeros_ = static_cast<float*>(s.scratch);
-        v_ = zeros_ + h.zeros();
-        z_ = v_ + kPoints * h.v_step();
-        u_ = z_ + kPoints * h.z_step();
+        u_ = zeros_ + h.zeros();
+        threads_ = u_ + h.items() * h.item_floats();
         std::memset(zeros_, 0, sizeof(float) * h.zeros());
         unpool_ = flags_of(s) & kHasUnpool;
         if (unpool_)
@@ -78,17 +84,42 @@ public:
     }
 
     void run() {
-        for (int64_t first = 0; first < h_.tiles; first += h_.held) {
-            const int64_t count = std::min(h_.held, h_.tiles - first);
-            parallel_for(*s_.pool, count, true, [&](int64_t i, int) { transform(first + i, i); });
-            parallel_for(*s_.pool, kPoints * h_.panels, true,
-                         [&](int64_t i, int) { multiply(i / h_.panels, i % h_.panels, count, first == 0); });
-        }
-        parallel_for(*s_.pool, h_.panels * h_.blocks, true,
-                     [&](int64_t i, int) { finish(i % h_.panels, i / h_.panels); });
+        parallel_for(*s_.pool, h_.items(), true, [&](int64_t i, int thread) { item(i, thread); });
+        const int64_t blocks = h_.c.cin / kBlock, panels = (h_.c.cout + kPanel - 1) / kPanel;
+        parallel_for(*s_.pool, blocks * panels, true, [&](int64_t i, int) { finish(i % panels, i / panels); });
     }
 
 private:
+    // A square of channels and a part of the tiles; items that follow each other read the same tiles.
+    struct Square {
+        int64_t first_in, in, first_out, out;  // channels
+        float *v, *z, *u;
+    };
+
+    float* sums(int64_t part, int64_t down, int64_t across) const {
+        return u_ + ((part * h_.down + down) * h_.across + across) * h_.item_floats();
+    }
+
+    void item(int64_t i, int thread) const {
+        const int64_t across = i % h_.across, down = i / h_.across % h_.down, part = i / h_.across / h_.down;
+        const int64_t first_in = down * kSide, first_out = across * kSide;
+        float* v = threads_ + thread * h_.thread_floats();
+        const Square q{first_in,
+                       std::min(kSide, h_.c.cin - first_in),
+                       first_out,
+                       std::min(kSide, h_.c.cout - first_out),
+                       v,
+                       v + kPoints * Shape::kVStep,
+                       sums(part, down, across)};
+        const int64_t begin = h_.tiles * part / h_.parts, end = h_.tiles * (part + 1) / h_.parts;
+        for (int64_t first = begin; first < end; first += kTiles) {
+            const int64_t count = std::min(kTiles, end - first);
+            for (int64_t t = 0; t < count; ++t) transform_input(q, first + t, t);
+            for (int64_t t = 0; t < count; ++t) transform_gradient(q, first + t, t);
+            multiply(q, count, first == begin);
+        }
+    }
+
     void input_patch(int64_t tile, const float** to) const {
         const Conv& c = h_.c;
         patch(s_.in[0].f32() + h_.grid.image(tile) * c.x_pixels() * c.cin, c.x[1], c.x[2], c.cin,
@@ -99,68 +130,76 @@ private:
         patch(s_.in[1].f32() + h_.grid.image(tile) * c.y_pixels() * c.cout, c.y[1], c.y[2], c.cout, h_.grid.top(tile),
               h_.grid.left(tile), kOut, zeros_, to);
     }
-
-    void transform(int64_t tile, int64_t at) const {
-        const float *from[kPoints], *next[kPoints];
-        input_patch(tile, from);
-        input_patch(std::min(tile + 1, h_.tiles - 1), next);
-        for (int64_t k = 0; k < h_.c.cin; k += kLanes) {
-            if (k % kBlock == 0) fetch_columns<kIn, kOut>(next, k);
-            transform_patch<kIn, kIn>(from, k, v_ + k / kBlock * h_.held * kBlock + at * kBlock + k % kBlock,
-                                      h_.v_step(), S::input);
-        }
-        for (int64_t k = h_.c.cout; k < h_.panels * kPanel; k += kLanes)
-            for (int p = 0; p < kPoints; ++p) store(gradient_at(k, at) + p * h_.z_step(), Vec{});
-        if (unpool_) return transform_spread(tile, at);
-        gradient_patch(tile, from);
-        gradient_patch(std::min(tile + 1, h_.tiles - 1), next);
-        for (int64_t k = 0; k < h_.c.cout; k += kLanes) {
-            if (k % kBlock == 0) fetch_columns<kOut, kOut>(next, k);
-            transform_patch<kOut, kIn>(from, k, gradient_at(k, at), h_.z_step(), S::output_adjoint);
-        }
-    }
-
-    float* gradient_at(int64_t channel, int64_t tile) const {
-        return z_ + channel / kPanel * h_.held * kPanel + tile * kPanel + channel % kPanel;
-    }
-
     Cells<kOut> gradient_cells(int64_t tile) const {
         return {pooled_, h_.grid.image(tile), h_.grid.top(tile), h_.grid.left(tile), zeros_};
     }
+    int64_t next(int64_t tile) const { return std::min(tile + 1, h_.tiles - 1); }
 
-    void transform_spread(int64_t tile, int64_t at) const {
-        float values[kOut * kOut * kLanes];
-        const float* from[kOut * kOut];
-        for (int i = 0; i < kOut * kOut; ++i) from[i] = values + i * kLanes;
-        const Cells<kOut> cells = gradient_cells(tile), next = gradient_cells(std::min(tile + 1, h_.tiles - 1));
-        for (int64_t k = 0; k < h_.c.cout; k += kLanes) {
-            if (k % kBlock == 0) next.fetch(k);
-            cells.spread(k, values);
-            transform_patch<kOut, kIn>(from, 0, gradient_at(k, at), h_.z_step(), S::output_adjoint);
+    void transform_input(const Square& q, int64_t tile, int64_t at) const {
+        const float *from[kPoints], *ahead[kPoints];
+        input_patch(tile, from);
+        input_patch(next(tile), ahead);
+        for (int64_t k = 0; k < q.in; k += kLanes) {
+            if (k % kBlock == 0) fetch_columns<kIn, kOut>(ahead, q.first_in + k);
+            transform_patch<kIn, kIn>(from, q.first_in + k, q.v + (k / kBlock * kTiles + at) * kBlock + k % kBlock,
+                                      Shape::kVStep, S::input);
         }
     }
 
-    void multiply(int64_t point, int64_t panel, int64_t count, bool first) const {
-        const float* z = z_ + point * h_.z_step() + panel * h_.held * kPanel;
-        float* u = u_ + point * h_.u_step() + panel * h_.c.cin * kPanel;
-        for (int64_t k = 0; k < h_.c.cin; k += kTogether) {
-            const float* v = v_ + point * h_.v_step() + k / kBlock * h_.held * kBlock + k % kBlock;
-            for (int c = 0; c < kPanel; c += kTileCols)
-                accumulate<kTogether>(v, z + c, count, u + k * kPanel + c, first);
+    float* gradient_at(const Square& q, int64_t channel, int64_t at) const {
+        return q.z + (channel / kPanel * kTiles + at) * kPanel + channel % kPanel;
+    }
+
+    void transform_gradient(const Square& q, int64_t tile, int64_t at) const {
+        for (int64_t k = q.out; k % kPanel; k += kLanes)
+            for (int p = 0; p < kPoints; ++p) store(gradient_at(q, k, at) + p * Shape::kZStep, Vec{});
+        if (unpool_) return transform_spread(q, tile, at);
+        const float *from[kOut * kOut], *ahead[kOut * kOut];
+        gradient_patch(tile, from);
+        gradient_patch(next(tile), ahead);
+        for (int64_t k = 0; k < q.out; k += kLanes) {
+            if (k % kBlock == 0) fetch_columns<kOut, kOut>(ahead, q.first_out + k);
+            transform_patch<kOut, kIn>(from, q.first_out + k, gradient_at(q, k, at), Shape::kZStep, S::output_adjoint);
         }
+    }
+
+    void transform_spread(const Square& q, int64_t tile, int64_t at) const {
+        float values[kOut * kOut * kLanes];
+        const float* from[kOut * kOut];
+        for (int i = 0; i < kOut * kOut; ++i) from[i] = values + i * kLanes;
+        const Cells<kOut> cells = gradient_cells(tile), ahead = gradient_cells(next(tile));
+        for (int64_t k = 0; k < q.out; k += kLanes) {
+            if (k % kBlock == 0) ahead.fetch(q.first_out + k);
+            cells.spread(q.first_out + k, values);
+            transform_patch<kOut, kIn>(from, 0, gradient_at(q, k, at), Shape::kZStep, S::output_adjoint);
+        }
+    }
+
+    // Sums: [point][panel of 32 target channels][source channel][32].
+    void multiply(const Square& q, int64_t count, bool first) const {
+        for (int point = 0; point < kPoints; ++point)
+            for (int64_t column = 0; column < q.out; column += kTileCols) {
+                const int64_t panel = column / kPanel, rest = column % kPanel;
+                const float* z = q.z + point * Shape::kZStep + panel * kTiles * kPanel + rest;
+                float* u = q.u + point * Shape::kUStep + panel * kSide * kPanel + rest;
+                for (int64_t k = 0; k < q.in; k += kTogether)
+                    accumulate<kTogether>(q.v + point * Shape::kVStep + k / kBlock * kTiles * kBlock + k % kBlock, z,
+                                          count, u + k * kPanel, first);
+            }
     }
 
     // dg = G' dU G for 16 source channels and the target channels of a panel.
     void finish(int64_t panel, int64_t block) const {
         const Conv& c = h_.c;
         const int64_t columns = std::min<int64_t>(kPanel, c.cout - panel * kPanel);
+        const int64_t across = panel * kPanel / kSide, panel_in = panel % (kSide / kPanel);
         for (int64_t k = block * kBlock; k < (block + 1) * kBlock; ++k)
             for (int64_t column = 0; column < columns; column += kLanes) {
-                const float* u = u_ + (panel * c.cin + k) * kPanel + column;
+                const int64_t at = (panel_in * kSide + k % kSide) * kPanel + column;
                 Vec half[3 * kIn], g[9];
                 for (int j = 0; j < kIn; ++j) {
                     Vec d[kIn];
-                    for (int i = 0; i < kIn; ++i) d[i] = load(u + (i * kIn + j) * h_.u_step());
+                    for (int i = 0; i < kIn; ++i) d[i] = total(k / kSide, across, (i * kIn + j) * Shape::kUStep + at);
                     S::kernel_adjoint(d, 1, half + j, kIn);
                 }
                 for (int i = 0; i < 3; ++i) S::kernel_adjoint(half + i * kIn, 1, g + i * 3, 1);
@@ -169,9 +208,15 @@ private:
             }
     }
 
+    Vec total(int64_t down, int64_t across, int64_t at) const {
+        Vec sum = load(sums(0, down, across) + at);
+        for (int64_t part = 1; part < h_.parts; ++part) sum += load(sums(part, down, across) + at);
+        return sum;
+    }
+
     const Step& s_;
     const Shape& h_;
-    float *zeros_, *v_, *z_, *u_;
+    float *zeros_, *u_, *threads_;
     bool unpool_;
     Pooled pooled_{};
 };
@@ -185,7 +230,10 @@ void run_kernel_grad(const Step& s) {
         KernelGrad(s, h).run();
 }
 
-std::size_t kernel_grad_scratch(const Step& s, int) { return sizeof(float) * Shape(s).floats(); }
+std::size_t kernel_grad_scratch(const Step& s, int threads) {
+    const Shape h(s);
+    return sizeof(float) * (h.zeros() + h.items() * h.item_floats() + threads * h.thread_floats());
+}
 
 const char* check(const Step& s) {
     if (s.n_in < 2 || s.n_out != 1 || s.n_ints != kConvInts || s.in[0].rank != 4 || s.in[1].rank != 4)
