@@ -24,13 +24,8 @@ def build(keras: Any, job: jobs.Job) -> Any:
             weights=None, include_top=top, input_shape=job.shape
         )
     builder = getattr(importlib.import_module("benchmarks.models"), job.model)
-    return builder(
-        keras, **{name: value for name, value in _arguments(job).items() if name in signature(builder).parameters}
-    )
-
-
-def _arguments(job: jobs.Job) -> dict[str, Any]:
-    return {"input_shape": job.shape, "classes": CLASSES}
+    known = {"classes": CLASSES, **({"input_shape": job.shape} if job.shape else {})}
+    return builder(keras, **{name: value for name, value in known.items() if name in signature(builder).parameters})
 
 
 def prepare(keras: Any, job: jobs.Job) -> jobs.Work:

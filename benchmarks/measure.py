@@ -27,8 +27,7 @@ def measure(row: Row, settings: Settings) -> Result:
     result = {"name": row.name, "title": row.title, "unit": row.unit, "measure": row.measure, "candidates": candidates}
     result["targets"] = [{**asdict(target), "rivals": list(target.rivals)} for target in row.targets]
     try:
-        job = job_of(row, settings)
-        write_files(job, settings)
+        job = write_files(job_of(row, settings), settings)
         MEASURES[row.measure](row, job, settings, candidates)
     except WorkerFailed as error:
         candidates.setdefault(VERSUS, {})["failed"] = str(error)
@@ -45,14 +44,15 @@ def job_of(row: Row, settings: Settings) -> Job:
 
 
 def write_files(job: Job, settings: Settings) -> Job:
-    """By a worker of its own, so that nothing of it is left; once per model and run."""
+    """By a worker of its own, so that nothing of it is left; once per model and run. Returns the job with its shape."""
     notes = job.files / "notes.json"
     if not notes.exists():
         with Team() as team:
             worker = team.add(start(VERSUS, settings, f"{job.model}: its weights"))
             worker.receive(settings.patience)
             notes.write_text(json.dumps(worker.ask("write", settings.patience, job=job.to_json())))
-    return job
+    shape = json.loads(notes.read_text())["shape"]
+    return replace(job, shape=tuple(shape))
 
 
 def _time(row: Row, job: Job, settings: Settings, candidates: Candidates) -> None:

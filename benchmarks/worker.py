@@ -76,7 +76,7 @@ class Session:
 
     def write(self, job: dict[str, Any]) -> dict[str, Any]:
         """Writes the model's files; only striate's own module can."""
-        return {"notes": self.rival.write(Job.from_json(job))}
+        return self.rival.write(Job.from_json(job))
 
     def prepare(self, job: dict[str, Any]) -> dict[str, Any]:
         """Builds, converts, compiles."""

@@ -25,8 +25,8 @@ def prepare(job: jobs.Job) -> jobs.Work:
     return keras_jobs.prepare(striate, job)
 
 
-def write(job: jobs.Job) -> dict[str, str]:
-    """Writes the files of the job's model; says what could not be written and why."""
+def write(job: jobs.Job) -> dict[str, Any]:
+    """Writes the files of the job's model; tells the shape of a sample, and what could not be written and why."""
     job.files.mkdir(parents=True, exist_ok=True)
     striate.utils.set_random_seed(0)
     model = keras_jobs.build(striate, job)
@@ -34,7 +34,8 @@ def write(job: jobs.Job) -> dict[str, str]:
     values = [_drawn(np.random.default_rng([3, i]), w, normalized) for i, w in enumerate(model.weights)]
     model.set_weights(values)
     np.savez(job.files / "weights.npz", **{f"w{i}": value for i, value in enumerate(values)})
-    return {"nodes.json": _tried(_write_nodes, job, model), "model.onnx": _tried(_write_onnx, job, model)}
+    notes = {"nodes.json": _tried(_write_nodes, job, model), "model.onnx": _tried(_write_onnx, job, model)}
+    return {"shape": model.input_shape[1:], "notes": notes}
 
 
 def _drawn(rng: np.random.Generator, variable: Any, normalized: bool) -> np.ndarray:
