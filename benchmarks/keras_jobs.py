@@ -30,9 +30,17 @@ def build(keras: Any, job: jobs.Job) -> Any:
 
 def prepare(keras: Any, job: jobs.Job) -> jobs.Work:
     """The model with its weights, and the run that the job's kind names."""
-    model = build(keras, job)
-    model.set_weights(jobs.weights(job))
+    model = loaded(keras, job)
     return KINDS[job.kind](keras, model, job)
+
+
+def loaded(keras: Any, job: jobs.Job) -> Any:
+    """The model with its weights, which are read one by one: no second copy of them adds to the peak of memory."""
+    model = build(keras, job)
+    with np.load(job.files / "weights.npz") as stored:
+        for number, variable in enumerate(model.weights):
+            variable.assign(stored[f"w{number}"])
+    return model
 
 
 def _call(keras: Any, model: Any, job: jobs.Job) -> jobs.Work:

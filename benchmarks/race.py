@@ -38,7 +38,7 @@ class Race:
             self._rounds()
         for name, samples in self.times.items():
             if samples and "failed" not in self.candidates[name]:
-                self.candidates[name] |= summary(samples)
+                self.candidates[name] |= summary([sample / self.jobs[name].steps for sample in samples])
 
     def _start(self) -> None:
         """All import at the same time."""

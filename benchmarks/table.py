@@ -144,7 +144,7 @@ def print_report(report: Report, console: Any) -> None:
             if "failed" in found:
                 console.print(Text(f"{title_of(name)}: {found['failed']}", style="dim"))
         console.print()
-    _print_table(console, SUMMARY, summary_lines(report), (46, 8, 17, 8, 5, 5, 6), right=(1, 3, 4))
+    _print_table(console, SUMMARY, summary_lines(report), (42, 9, 17, 9, 5, 6, 6), right=(1, 3, 4))
 
 
 def _print_table(console: Any, head: Line, lines: list[Line], widths: tuple[int, ...], right: tuple[int, ...]) -> None:

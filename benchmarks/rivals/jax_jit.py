@@ -16,8 +16,7 @@ def version() -> str:
 
 def prepare(job: jobs.Job) -> jobs.Work:
     """Weights are arguments, as in JAX's own libraries."""
-    model = keras_jobs.build(keras, job)
-    model.set_weights(jobs.weights(job))
+    model = keras_jobs.loaded(keras, job)
     trained = [v.value for v in model.trainable_variables]
     others = [v.value for v in model.non_trainable_variables]
     x = jax.device_put(jobs.images(job))

@@ -21,8 +21,7 @@ def version() -> str:
 def prepare(job: jobs.Job) -> jobs.Work:
     """The fastest of the three."""
     tf.config.threading.set_intra_op_parallelism_threads(job.threads)
-    model = keras_jobs.build(keras, job)
-    model.set_weights(jobs.weights(job))
+    model = keras_jobs.loaded(keras, job)
     x = tf.constant(jobs.images(job))
     runs = {name: _tried(make, model, x) for name, make in VARIANTS.items()}
     working = {name: run for name, run in runs.items() if run is not None}
