@@ -92,5 +92,5 @@ def channels_first(x: np.ndarray) -> np.ndarray:
 
 
 def channels_last(x: np.ndarray) -> np.ndarray:
-    """(n, c, ...spatial) to (n, ...spatial, c)."""
-    return np.moveaxis(x, 1, -1)
+    """(n, c, ...spatial) to (n, ...spatial, c), as a copy; (n, c) stays."""
+    return np.moveaxis(x, 1, -1).copy()

@@ -19,6 +19,7 @@ def prepare(job: jobs.Job) -> jobs.Work:
     settings.intra_op_num_threads = job.threads
     session = onnxruntime.InferenceSession(jobs.onnx_file(job), settings, providers=["CPUExecutionProvider"])
     source = session.get_inputs()[0]
+    first = tuple(source.shape[1:]) != job.shape
     x = jobs.images(job)
-    feed = {source.name: x if tuple(source.shape[1:]) == job.shape else jobs.channels_first(x)}
-    return jobs.Work(lambda: session.run(None, feed)[0], np.asarray)
+    feed = {source.name: jobs.channels_first(x) if first else x}
+    return jobs.Work(lambda: session.run(None, feed)[0], jobs.channels_last if first else np.asarray)

@@ -14,19 +14,11 @@ def version() -> str:
 
 
 def prepare(job: jobs.Job) -> jobs.Work:
-    """Compiled for latency, float32 (it would choose bfloat16 where the CPU has it), for the one shape."""
+    """Compiled for latency, in float32 (it would choose bfloat16 where the CPU has it), for the one shape."""
     core = openvino.Core()
     model = core.read_model(jobs.onnx_file(job))
-    x = jobs.images(job)
-    if (
-        tuple(
-            model.inputs[0].partial_shape.to_shape()[1:]
-            if model.inputs[0].partial_shape.is_static
-            else [d.get_length() for d in list(model.inputs[0].partial_shape)[1:]]
-        )
-        != job.shape
-    ):
-        x = jobs.channels_first(x)
+    first = tuple(size.get_max_length() for size in list(model.inputs[0].partial_shape)[1:]) != job.shape
+    x = jobs.channels_first(jobs.images(job)) if first else jobs.images(job)
     model.reshape(list(x.shape))
     request = core.compile_model(model, "CPU", settings(job)).create_infer_request()
     request.set_input_tensor(openvino.Tensor(x, shared_memory=True))
@@ -35,7 +27,7 @@ def prepare(job: jobs.Job) -> jobs.Work:
         request.infer()
         return request.get_output_tensor().data
 
-    return jobs.Work(run, np.array)
+    return jobs.Work(run, jobs.channels_last if first else np.array)
 
 
 def settings(job: jobs.Job) -> dict[str, object]:

@@ -58,7 +58,7 @@ def inference(job: jobs.Job, last: bool, compiler: Callable[[Any], Any] | None) 
 
 def as_keras(y: torch.Tensor) -> np.ndarray:
     """Channels last."""
-    return jobs.channels_last(y.numpy()) if y.ndim > 2 else y.numpy()
+    return jobs.channels_last(y.numpy())
 
 
 def training(job: jobs.Job, last: bool, compiler: Callable[[Any], Any] | None) -> jobs.Work:

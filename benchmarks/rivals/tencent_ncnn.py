@@ -45,4 +45,4 @@ def _run(net: Any, image: Any) -> Any:
 
 def _result(outputs: list[Any]) -> np.ndarray:
     y = np.stack([np.array(output) for output in outputs])
-    return jobs.channels_last(y) if y.ndim > 2 else y
+    return jobs.channels_last(y)
