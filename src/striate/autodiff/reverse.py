@@ -4,14 +4,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from striate.core import dtypes
 from striate.ir import Builder, Graph, Node, Value, building, toposort
 from striate.primitives import get
-from striate.primitives.base import Array
+from striate.primitives.base import Array, Vjp
 from striate.primitives.control import DIFFERENTIATE
 from striate.primitives.elementwise import add
 from striate.primitives.interpret import apply_graph
@@ -21,13 +21,19 @@ class NotDifferentiableError(ValueError):
     """A gradient was asked for through an op that has none."""
 
 
-def gradients(outputs: Sequence[Value], cotangents: Sequence[Array], wrt: Sequence[Value]) -> list[Array]:
+def gradients(
+    outputs: Sequence[Value],
+    cotangents: Sequence[Array],
+    wrt: Sequence[Value],
+    rules: Mapping[str, Vjp] | None = None,
+) -> list[Array]:
     """The gradients of `sum(outputs * cotangents)` with respect to `wrt`, as values of the current builder.
 
     Args:
         outputs: values of the current builder; those of integer or bool dtype have no gradient.
         cotangents: one per output, of its shape and dtype.
         wrt: the values to differentiate by; one that the outputs don't depend on gets zeros.
+        rules: by the names of ops, other rules than the primitives' own.
 
     Raises:
         NotDifferentiableError: a path from `wrt` to `outputs` passes an op without a gradient.
@@ -38,7 +44,7 @@ def gradients(outputs: Sequence[Value], cotangents: Sequence[Array], wrt: Sequen
     for value, g in zip(outputs, cotangents, strict=True):
         _accumulate(sums, active, value, g)
     for node in reversed(nodes):
-        _backward(node, sums, active)
+        _backward(node, sums, active, rules or {})
     return [sums.get(id(v), _zeros(v)) for v in wrt]
 
 
@@ -75,10 +81,10 @@ def _accumulate(sums: dict[int, Array], active: set[int], value: Value, g: Array
         sums[id(value)] = add(sums[id(value)], g) if id(value) in sums else g
 
 
-def _backward(node: Node, sums: dict[int, Array], active: set[int]) -> None:
+def _backward(node: Node, sums: dict[int, Array], active: set[int], rules: Mapping[str, Vjp]) -> None:
     if not any(id(v) in sums for v in node.outputs) or not any(id(v) in active for v in node.inputs):
         return
-    rule = get(node.op).vjp
+    rule = rules.get(node.op, get(node.op).vjp)
     if rule is None:
         raise NotDifferentiableError(f"'{node.op}' has no gradient. Put stop_gradient before it, or use another op.")
     gs = tuple(sums.get(id(v), _zeros(v)) for v in node.outputs)
