@@ -163,4 +163,5 @@ def end_on_signals(numbers: Sequence[int] = (signal.SIGTERM, signal.SIGHUP)) -> 
         raise SystemExit(128 + number)
 
     for number in numbers:
-        signal.signal(number, leave)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has it
+            signal.signal(number, leave)

@@ -50,9 +50,8 @@ def summary_lines(report: Report) -> list[Line]:
 
 def _summary(row: Result) -> list[Line]:
     ours = shown(median(row, VERSUS), row["unit"])
-    failed = row["candidates"].get(VERSUS, {}).get("failed")
-    if failed:
-        return [(row["title"], "failed", failed, "", "-", "-", "")]
+    if "failed" in row["candidates"].get(VERSUS, {}):
+        return [(row["title"], "failed", "-", "-", "-", "-", "")]
     return [_target_line(row, ours, judged(row, target, VERSUS)) for target in row["targets"]] or [
         (row["title"], ours, "", "", "-", "-", "")
     ]

@@ -112,7 +112,7 @@ ROWS: tuple[Row, ...] = (
     batch_of(_RESNET, 8),
     _MOBILE,
     batch_of(_MOBILE, 8),
-    Row("unet", "U-Net, 256x256, batch 1", "unet", (256, 256, 3), RUNTIMES, _against(RUNTIMES, 0.60)),
+    Row("unet", "U-Net, 256x256, batch 1", "unet", (256, 256, 3), RUNTIMES, _against(RUNTIMES, 0.60), quick=True),
     Row("ecg", "1D network, 12 x 5000, batch 32", "ecg", (), THREE, _against(THREE, 0.75), batch=32),
     Row("clips", "3D network, 16 x 64 x 64, batch 4", "clips", (), THREE, _against(THREE, 0.75), batch=4),
     _STEP,
@@ -135,7 +135,7 @@ ROWS: tuple[Row, ...] = (
             targets=(), quick=False),
     Row(
         "pixels", "VGG-19 at 1024x1024 over 224x224, per pixel", "vgg19", (1024, 1024, 3), (),
-        (Target(1.10, ("striate-224",), "itself"),), measure="pixels", unit="ns",
+        (Target(1.10, ("striate@224",), "itself"),), measure="pixels", unit="ns",
     ),
     Row("first-call", "VGG-19, first call", "vgg19", (224, 224, 3), (), (Target(1.5),), measure="first", unit="s"),
     _ERROR,

@@ -268,6 +268,12 @@ class TestOptions:
         with pytest.raises(ValueError, match="no row nonsense"):
             workloads.chosen(["nonsense"], False)
 
+    def test_targets_name_candidates(self) -> None:
+        for row in workloads.ROWS:
+            there = {*row.rivals, "striate@224"} if row.measure == "pixels" else set(row.rivals)
+            assert all(set(target.rivals) <= there for target in row.targets), row.name
+            assert set(row.rivals) <= set(workloads.RIVALS)
+
     def test_unknown_rivals_and_rounds(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert run.main(["--rivals", "nobody"]) == 2
         assert run.main(["--only", "unet", "--rounds", "-1"]) == 2
