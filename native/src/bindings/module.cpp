@@ -112,7 +112,7 @@ bool interrupted() {
     return PyErr_CheckSignals() != 0;
 }
 
-void run_program(const Program& program, Addresses addresses, int begin, int end) {
+void check_run(const Program& program, const Addresses& addresses, int begin, int& end) {
     if (end < 0) end = program.size();
     if (begin < 0 || begin > end || end > program.size())
         throw nb::index_error(("steps [" + std::to_string(begin) + ", " + std::to_string(end) +
@@ -124,13 +124,29 @@ void run_program(const Program& program, Addresses addresses, int begin, int end
                                   .c_str());
     const int missing = program.missing_slot(begin, end, addresses.data());
     if (missing >= 0) throw nb::value_error(("slot " + std::to_string(missing) + " has no address").c_str());
+}
+
+void run_steps(const Program& program, const Addresses& addresses, int begin, int end, std::int64_t* nanoseconds) {
     bool stopped;
     asked = Clock::now();
     {
         nb::gil_scoped_release release;
-        stopped = program.run(begin, end, addresses.data(), &interrupted);
+        stopped = program.run(begin, end, addresses.data(), &interrupted, nanoseconds);
     }
     if (stopped) throw nb::python_error();
+}
+
+void run_program(const Program& program, Addresses addresses, int begin, int end) {
+    check_run(program, addresses, begin, end);
+    run_steps(program, addresses, begin, end, nullptr);
+}
+
+// As `run`; says how many nanoseconds each step took.
+std::vector<std::int64_t> run_timed(const Program& program, Addresses addresses, int begin, int end) {
+    check_run(program, addresses, begin, end);
+    std::vector<std::int64_t> nanoseconds(static_cast<std::size_t>(end - begin));
+    run_steps(program, addresses, begin, end, nanoseconds.data());
+    return nanoseconds;
 }
 
 using RawArray = std::tuple<std::int64_t, Shape, std::string>;  // address, shape, dtype
@@ -242,6 +258,7 @@ NB_MODULE(_native, m) {
     nb::class_<Program>(m, "Program")
         .def("__init__", &init_program, nb::arg("steps"), nb::arg("n_slots"))
         .def("run", &run_program, nb::arg("addresses"), nb::arg("begin") = 0, nb::arg("end") = -1)
+        .def("run_timed", &run_timed, nb::arg("addresses"), nb::arg("begin") = 0, nb::arg("end") = -1)
         .def("scratch_bytes", [](const Program& p) { return p.scratch_bytes(); })
         .def("__len__", &Program::size);
 }

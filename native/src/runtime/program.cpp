@@ -1,6 +1,7 @@
 #include "runtime/program.h"
 
 #include <algorithm>
+#include <chrono>
 #include <stdexcept>
 
 #include "core/arena.h"
@@ -104,7 +105,8 @@ int Program::missing_slot(int begin, int end, const std::int64_t* addresses) con
     return -1;
 }
 
-bool Program::run(int begin, int end, const std::int64_t* addresses, bool (*stop)()) const {
+bool Program::run(int begin, int end, const std::int64_t* addresses, bool (*stop)(), std::int64_t* nanoseconds) const {
+    using Clock = std::chrono::steady_clock;
     const int level = isa_level();
     const auto threads = pool();
     const std::size_t nbytes = scratch_bytes(level, threads->threads());
@@ -116,8 +118,11 @@ bool Program::run(int begin, int end, const std::int64_t* addresses, bool (*stop
     for (int i = begin; i < end; ++i) {
         if (stop && i > begin && stop()) return true;
         const ProgramStep& s = steps_[static_cast<std::size_t>(i)];
+        const auto start = nanoseconds ? Clock::now() : Clock::time_point();
         frame.bind(s, addresses);
         kernel_at(s.kernel, level).run(frame.step);
+        if (nanoseconds)
+            nanoseconds[i - begin] = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start).count();
     }
     return false;
 }

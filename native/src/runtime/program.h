@@ -33,7 +33,9 @@ public:
     // The first slot that steps [begin, end) use but that has no address, or -1.
     int missing_slot(int begin, int end, const std::int64_t* addresses) const;
     // `stop`, if given, is asked between steps; true ends the run early. Returns whether it ended early.
-    bool run(int begin, int end, const std::int64_t* addresses, bool (*stop)() = nullptr) const;
+    // `nanoseconds`, if given, receives how long each step took.
+    bool run(int begin, int end, const std::int64_t* addresses, bool (*stop)() = nullptr,
+             std::int64_t* nanoseconds = nullptr) const;
 
 private:
     std::size_t scratch_bytes(int level, int threads) const;

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from striate.core import dtypes
-from striate.ir import Builder, Graph, Node, Value, building, toposort
+from striate.ir import Builder, Graph, Node, Value, at, building, toposort
+from striate.ir.where import GRADIENT, noted
 from striate.primitives import get
 from striate.primitives.base import Array, Vjp
 from striate.primitives.control import DIFFERENTIATE
@@ -44,7 +45,8 @@ def gradients(
     for value, g in zip(outputs, cotangents, strict=True):
         _accumulate(sums, active, value, g)
     for node in reversed(nodes):
-        _backward(node, sums, active, rules or {})
+        with at(noted(node.where, GRADIENT)):
+            _backward(node, sums, active, rules or {})
     return [sums.get(id(v), _zeros(v)) for v in wrt]
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -81,6 +82,22 @@ class NativeExecutable:
         versions: tuple[Any, ...] | None = None,
         spare: Mapping[int, np.ndarray] = MappingProxyType({}),
     ) -> list[np.ndarray]:
+        return self._run(inputs, versions, spare, self._main.run)
+
+    def timed(
+        self,
+        inputs: Sequence[np.ndarray],
+        versions: tuple[Any, ...] | None = None,
+        spare: Mapping[int, np.ndarray] = MappingProxyType({}),
+    ) -> tuple[list[np.ndarray], list[int]]:
+        """As a call; says also how many nanoseconds each of `plan.steps` took."""
+        times: list[int] = []
+        run = self._main.timed
+        return self._run(inputs, versions, spare, lambda *args: times.extend(run(*args))), times
+
+    def _run(
+        self, inputs: Sequence[np.ndarray], versions: tuple[Any, ...] | None, spare: Mapping[int, np.ndarray], run: Any
+    ) -> list[np.ndarray]:
         prepared = self._prepare(inputs, versions)
         arrays = {slot: _native(inputs[index], dtype) for slot, index, dtype in self._given}
         used = {self._results[i][0]: array for i, array in spare.items()}
@@ -89,7 +106,7 @@ class NativeExecutable:
             usable = old is not None and old.shape == shape and old.dtype == dtype
             arrays[slot] = old if old is not None and usable else np.empty(shape, dtype)
         memory = kernels.acquire(self.plan.arena_bytes) if self.plan.arena_bytes else None
-        self._main.run(prepared, arrays, memory)
+        run(prepared, arrays, memory)
         return [arrays[slot] if shape is None else arrays[slot].reshape(shape) for slot, shape in self._results]
 
     def _prepare(self, inputs: Sequence[np.ndarray], versions: tuple[Any, ...] | None) -> _Prepared:
@@ -142,7 +159,7 @@ class _Sequence:
     """Steps in order: runs of compiled ones in single calls, NumPy steps between them."""
 
     def __init__(self, plan: Plan, steps: Sequence[Step]) -> None:
-        self.parts: list[Callable[[Any, dict[int, np.ndarray], Any], None]] = []
+        self.parts: list[_Compiled | _NumpyStep] = []
         arena = [(i, b.index) for i, b in _placed(plan, Place.ARENA)]
         self.slots = np.array([i for i, _ in arena], np.intp)
         self.offsets = np.array([offset for _, offset in arena], np.int64)
@@ -156,14 +173,23 @@ class _Sequence:
 
     def run(self, prepared: _Prepared, arrays: dict[int, np.ndarray], memory: Any) -> None:
         """Runs the steps on what is prepared, `arrays` by slot, and the arena."""
+        pointers, everything = self._bound(prepared, arrays, memory)
+        for part in self.parts:
+            part(pointers, everything, memory)
+
+    def timed(self, prepared: _Prepared, arrays: dict[int, np.ndarray], memory: Any) -> list[int]:
+        """As `run`; the nanoseconds of each step."""
+        pointers, everything = self._bound(prepared, arrays, memory)
+        return [spent for part in self.parts for spent in part.timed(pointers, everything, memory)]
+
+    def _bound(self, prepared: _Prepared, arrays: dict[int, np.ndarray], memory: Any) -> tuple[np.ndarray, Any]:
+        """The addresses by slot, and the arrays that NumPy steps may need."""
         pointers = prepared.pointers.copy()
         for slot, array in arrays.items():
             pointers[slot] = _address(array)
         if memory is not None and len(self.slots):
             pointers[self.slots] = self.offsets + memory.address
-        everything = arrays if self.all_compiled else {**prepared.arrays, **arrays}
-        for part in self.parts:
-            part(pointers, everything, memory)
+        return pointers, arrays if self.all_compiled else {**prepared.arrays, **arrays}
 
 
 class _Compiled:
@@ -174,6 +200,9 @@ class _Compiled:
 
     def __call__(self, pointers: np.ndarray, arrays: dict[int, np.ndarray], memory: Any) -> None:
         self.program.run(pointers)
+
+    def timed(self, pointers: np.ndarray, arrays: dict[int, np.ndarray], memory: Any) -> list[int]:
+        return self.program.run_timed(pointers)
 
 
 def _operands(operands: Sequence[Operand]) -> list[tuple[int, tuple[int, ...], str]]:
@@ -192,6 +221,11 @@ class _NumpyStep:
             self.step.outputs, (result,) if isinstance(result, np.ndarray) else result, strict=True
         ):
             self._array(operand, arrays, memory)[...] = value
+
+    def timed(self, pointers: np.ndarray, arrays: dict[int, np.ndarray], memory: Any) -> list[int]:
+        start = time.perf_counter_ns()
+        self(pointers, arrays, memory)
+        return [time.perf_counter_ns() - start]
 
     def _array(self, operand: Operand, arrays: dict[int, np.ndarray], memory: Any) -> np.ndarray:
         if operand.slot in arrays:

@@ -3,6 +3,7 @@
 from striate.ir.builder import Builder, building, current, paused
 from striate.ir.graph import Aval, Graph, Node, Value, toposort
 from striate.ir.verify import GraphError, verify
+from striate.ir.where import at, inside
 
 __all__ = [
     "Aval",
@@ -11,8 +12,10 @@ __all__ = [
     "GraphError",
     "Node",
     "Value",
+    "at",
     "building",
     "current",
+    "inside",
     "paused",
     "toposort",
     "verify",

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from striate.ir.where import here
+
 
 class Aval(NamedTuple):
     """What is known of a value before it is computed: its shape (all sizes known) and the name of its dtype."""
@@ -44,15 +46,16 @@ class Value:
 
 
 class Node:
-    """One application of a primitive, by name."""
+    """One application of a primitive, by name. `where`: the layers that it comes from (see `ir.where`)."""
 
-    __slots__ = ("inputs", "op", "outputs", "params")
+    __slots__ = ("inputs", "op", "outputs", "params", "where")
 
     def __init__(
         self, op: str, inputs: Sequence[Value], params: Mapping[str, Any], outputs: Sequence[Value] = ()
     ) -> None:
         self.op, self.inputs, self.params = op, tuple(inputs), dict(params)
         self.outputs = tuple(outputs)
+        self.where = here()
 
 
 class Graph:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from striate.ir import Builder, Graph, Node, Value, toposort
+from striate.ir import Builder, Graph, Node, Value, at, toposort
 from striate.passes.rewrite import mapped
 
 
@@ -18,7 +18,8 @@ def merge_common(graph: Graph) -> Graph:
         key = _key(node, inputs)
         outputs = seen.get(key) if key is not None else None
         if outputs is None:
-            outputs = builder.add(node.op, inputs, node.params, [v.aval for v in node.outputs])
+            with at(node.where):
+                outputs = builder.add(node.op, inputs, node.params, [v.aval for v in node.outputs])
             seen[key if key is not None else id(node)] = outputs
         table.update((id(old), new) for old, new in zip(node.outputs, outputs, strict=True))
     outputs_of_graph = [mapped(table, v) for v in graph.outputs]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from striate.ir import Graph, Node, Value
+from striate.ir import Graph, Node, Value, at
 from striate.passes.rewrite import rewrite
 from striate.passes.stable import is_stable, stable_values
 from striate.primitives import get
@@ -66,7 +66,8 @@ class _Folder:
             return None
         flat = reshape(factor, shape=(factor.size,))
         wide = flat if axis == -1 else reshape(flat, shape=(factor.size, 1))
-        return get(node.op)(x, self._kept(mul(w, wide)), **node.params)
+        with at(node.where):  # still the layer's own, with other weights
+            return get(node.op)(x, self._kept(mul(w, wide)), **node.params)
 
     def _shifted(self, node: Node, inputs: Sequence[Value]) -> Value | None:
         """(u + a) + b with stable a and b becomes u + (a + b); likewise for a difference."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from striate.ir import Builder, Graph, Node, Value, building, toposort
+from striate.ir import Builder, Graph, Node, Value, at, building, toposort
 from striate.passes.stable import is_stable, stable_values
 from striate.primitives import get
 from striate.primitives.activations import ACTIVATIONS
@@ -191,10 +191,12 @@ def _replace(graph: Graph, regions: Sequence[Region]) -> Graph:
             if id(node) in inner:
                 continue
             region = place.get(id(node))
-            if region is None:
-                made = builder.add(node.op, [new(v) for v in node.inputs], node.params, [v.aval for v in node.outputs])
-            else:
-                made = _fused(region, [new(v) for v in region.operands])
+            with at(node.where if region is None else region.nodes[0].where):
+                if region is None:
+                    avals = [v.aval for v in node.outputs]
+                    made = builder.add(node.op, [new(v) for v in node.inputs], node.params, avals)
+                else:
+                    made = _fused(region, [new(v) for v in region.operands])
             outputs = node.outputs if region is None else region.outputs
             table.update((id(old), value) for old, value in zip(outputs, made, strict=True))
     results = [new(v) for v in graph.outputs]
@@ -212,6 +214,7 @@ def _subgraph(region: Region) -> Graph:
     table = {id(v): builder.input(v.shape, v.dtype) for v in region.operands}
     for node in region.nodes:
         inputs = [table.get(id(v), v) for v in node.inputs]
-        made = builder.add(node.op, inputs, node.params, [v.aval for v in node.outputs])
+        with at(node.where):
+            made = builder.add(node.op, inputs, node.params, [v.aval for v in node.outputs])
         table.update((id(old), value) for old, value in zip(node.outputs, made, strict=True))
     return Graph(builder.inputs, builder.nodes, [table[id(v)] for v in region.outputs])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from striate.ir import Builder, Graph, Node, Value, building, toposort
+from striate.ir import Builder, Graph, Node, Value, at, building, toposort
 
 Rule = Callable[[Node, Sequence[Value]], Sequence[Value] | None]
 
@@ -19,7 +19,8 @@ def rewrite(graph: Graph, rule: Rule) -> Graph:
     table: dict[int, Value] = {id(v): builder.input(v.shape, v.dtype) for v in graph.inputs}
     with building(builder):
         for node in graph.nodes:
-            _copy(node, [mapped(table, v) for v in node.inputs], table, rule, builder)
+            with at(node.where):
+                _copy(node, [mapped(table, v) for v in node.inputs], table, rule, builder)
     outputs = [mapped(table, v) for v in graph.outputs]
     return Graph(builder.inputs, toposort(outputs, builder.inputs), outputs)
 

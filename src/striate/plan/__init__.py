@@ -1,6 +1,6 @@
 """From a graph to a frozen plan: kernel choice, schedule, memory."""
 
 from striate.plan.build import build
-from striate.plan.plan import Buffer, Operand, Place, Plan, Step
+from striate.plan.plan import Buffer, Operand, Origin, Place, Plan, Step
 
-__all__ = ["Buffer", "Operand", "Place", "Plan", "Step", "build"]
+__all__ = ["Buffer", "Operand", "Origin", "Place", "Plan", "Step", "build"]

@@ -8,6 +8,7 @@ from striate.ir import Graph, Node
 from striate.plan.draft import Draft, DraftStep, Var
 from striate.plan.lowering import takes_pooled
 from striate.plan.memory import Life, assign_offsets
+from striate.plan.origin import origin_of
 from striate.plan.plan import Buffer, Operand, Place, Plan, Step
 from striate.plan.rules import RULES
 
@@ -16,6 +17,7 @@ def build(graph: Graph, stable_inputs: frozenset[int]) -> Plan:
     """The plan of `graph`; inputs at `stable_inputs` are weights."""
     draft = Draft(graph, stable_inputs)
     for node in graph.nodes:
+        draft.origin = origin_of(node)
         inputs = [draft.var(v) for v in node.inputs]
         if not takes_pooled(node):
             inputs = [draft.solid(v) for v in inputs]
@@ -24,6 +26,7 @@ def build(graph: Graph, stable_inputs: frozenset[int]) -> Plan:
         if made is None:
             made = draft.numpy_step(node, [draft.solid(v) for v in inputs])
         draft.bind(node.outputs, made)
+    draft.origin = None
     outputs = _owned(draft, [draft.solid(draft.var(v)) for v in graph.outputs])
     return _Layout(draft, outputs).plan()
 
@@ -107,7 +110,7 @@ class _Layout:
     def _step(self, step: DraftStep) -> Step:
         return Step(
             self._operands(step.inputs), self._operands(step.outputs), step.kernel, step.ints, step.floats,
-            step.primitive, step.params,
+            step.primitive, step.params, step.origin,
         )  # fmt: skip
 
     def _operands(self, variables: Sequence[Var]) -> tuple[Operand, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from striate.ir import Aval, Graph, Node, Value
+from striate.plan.plan import Origin
 
 
 @dataclass(eq=False)
@@ -49,6 +50,7 @@ class DraftStep:
     floats: tuple[float, ...] = ()
     primitive: str | None = None
     params: dict[str, Any] = field(default_factory=dict)
+    origin: Origin | None = None
 
     @property
     def stable(self) -> bool:
@@ -61,6 +63,7 @@ class Draft:
 
     def __init__(self, graph: Graph, stable_inputs: frozenset[int]) -> None:
         self.steps: list[DraftStep] = []
+        self.origin: Origin | None = None  # of the steps that come next
         self._vars: dict[int, Var] = {}
         self._spread: dict[int, Var] = {}
         for i, value in enumerate(graph.inputs):
@@ -112,13 +115,15 @@ class Draft:
         """Adds a run of a kernel with several results."""
         outputs = self._results(inputs, avals)
         step = DraftStep(tuple(inputs), tuple(outputs), kernel, tuple(int(i) for i in ints), tuple(map(float, floats)))
+        step.origin = self.origin
         self.steps.append(step)
         return outputs
 
     def numpy_step(self, node: Node, inputs: Sequence[Var]) -> list[Var]:
         """Adds a NumPy step for an op without a kernel."""
         outputs = self._results(inputs, [v.aval for v in node.outputs])
-        self.steps.append(DraftStep(tuple(inputs), tuple(outputs), primitive=node.op, params=node.params))
+        step = DraftStep(tuple(inputs), tuple(outputs), primitive=node.op, params=node.params, origin=self.origin)
+        self.steps.append(step)
         return outputs
 
     def _results(self, inputs: Sequence[Var], avals: Sequence[Any]) -> list[Var]:

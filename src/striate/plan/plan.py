@@ -47,8 +47,24 @@ class Operand:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What a step is for.
+
+    Attributes:
+        op: the primitive's name; of several that run as one the first one's.
+        where: the paths of the layers, the main one first; none for what stands outside all layers.
+        flops: multiplications and additions of convolutions and products, counted as the definition has them (two per
+            tap), whatever the algorithm saves. Elementwise work, which memory bounds, counts nothing.
+    """
+
+    op: str
+    where: tuple[str, ...]
+    flops: int
+
+
+@dataclass(frozen=True)
 class Step:
-    """One kernel's run (`kernel` names it), or, with `primitive`, one NumPy step with `params`."""
+    """One kernel's run (`kernel` names it), or, with `primitive`, one NumPy step with `params`; `origin`: what for."""
 
     inputs: tuple[Operand, ...]
     outputs: tuple[Operand, ...]
@@ -57,6 +73,7 @@ class Step:
     floats: tuple[float, ...] = ()
     primitive: str | None = None
     params: dict[str, Any] = field(default_factory=dict, compare=False)
+    origin: Origin | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

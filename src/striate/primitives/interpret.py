@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from striate.ir import Graph, Node, Value
+from striate.ir import Graph, Node, Value, at
+from striate.ir.where import here
 from striate.primitives.base import Array, get, run_reference
 
 Step = Callable[[Node, Sequence[Array]], Any]
@@ -23,7 +24,12 @@ def run_graph(graph: Graph, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 def apply_graph(graph: Graph, inputs: Sequence[Array]) -> list[Array]:
     """Applies the primitives of `graph` to `inputs`: at once to arrays, as nodes of the current graph to symbols."""
-    return _run(graph, inputs, lambda node, args: get(node.op)(*args, **node.params))
+
+    def step(node: Node, args: Sequence[Array]) -> Any:
+        with at(node.where or here()):
+            return get(node.op)(*args, **node.params)
+
+    return _run(graph, inputs, step)
 
 
 def _run(graph: Graph, inputs: Sequence[Array], step: Step) -> list[Array]:

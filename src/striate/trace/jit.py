@@ -10,7 +10,7 @@ import numpy as np
 
 from striate.core import dtypes, tree
 from striate.ir import Aval, Value
-from striate.trace.compiled import Cache
+from striate.trace.compiled import Cache, CompiledFunction
 from striate.trace.keras_tensor import KerasTensor
 from striate.trace.tracing import Traced, current_tracer, trace
 from striate.trace.variable import Variable, convert
@@ -38,6 +38,11 @@ class Jit:
             return self.cache.get(("array", self.version()), self.fn, args)(args)
         given, run, arrays = self._prepared(args, kwargs)
         return self.cache.get((signature(given), self.version()), run, arrays)(arrays)
+
+    def compiled(self, *args: Any, **kwargs: Any) -> tuple[CompiledFunction, list[np.ndarray]]:
+        """The compiled function for these arguments, and the arrays that it takes; nothing is computed."""
+        given, run, arrays = self._prepared(args, kwargs)
+        return self.cache.get((signature(given), self.version()), run, arrays), arrays
 
     def trace(self, *args: Any, **kwargs: Any) -> Traced:
         """The graph for these arguments; nothing is computed."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from striate.core import tree
 from striate.core.registry import export
-from striate.ir import Aval
+from striate.ir import Aval, inside
 from striate.trace.keras_tensor import KerasTensor, any_symbolic
 from striate.trace.naming import auto_name, to_snake_case
 from striate.trace.tracing import TracedTensor, trace
@@ -119,7 +119,8 @@ class Operation:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if any_symbolic(args, kwargs):
             return self.symbolic_call(*args, **kwargs)
-        return self.call(*args, **kwargs)
+        with inside(self.name):
+            return self.call(*args, **kwargs)
 
     def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
         """Records a call on symbolic tensors and returns the symbolic results."""

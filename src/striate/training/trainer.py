@@ -12,6 +12,7 @@ import numpy as np
 from striate import metrics as metrics_module
 from striate import optimizers
 from striate.core import dtypes, tree
+from striate.ir import inside
 from striate.layers import call_spec
 from striate.saving.serialization import deserialize_keras_object, serialize_keras_object
 from striate.trace import OPS, Jit, NoValueError, value_and_grad
@@ -174,7 +175,8 @@ class Trainer:
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
         """Adds a batch to the metrics of `compile` and gives the values of all metrics; subclasses may override it."""
         if self._compile_metrics is not None:
-            self._compile_metrics.update_state(y, y_pred, sample_weight)
+            with inside("(metrics)"):
+                self._compile_metrics.update_state(y, y_pred, sample_weight)
         return self.get_metrics_result()
 
     # The steps -------------------------------------------------------------------------------------------------------
@@ -189,7 +191,8 @@ class Trainer:
         Raises:
             ValueError: there is no loss at all.
         """
-        found = None if self._compile_loss is None else self._compile_loss(y, y_pred, sample_weight)
+        with inside("(loss)"):
+            found = None if self._compile_loss is None else self._compile_loss(y, y_pred, sample_weight)
         parts = [] if found is None else [found]
         parts += [_summed(loss) for loss in self.losses]  # type: ignore[attr-defined]
         if not parts:
@@ -227,7 +230,8 @@ class Trainer:
         (_, (loss, y_pred)), gradients = value_and_grad(forward, has_aux=True, variables=variables)()
         self._loss_tracker.update_state(loss, sample_weight=_rows(x))
         if variables:
-            optimizer.apply(gradients, variables)
+            with inside("(optimizer)"):
+                optimizer.apply(gradients, variables)
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
     def test_step(self, data: Any) -> dict[str, Any]:
