@@ -329,6 +329,11 @@ def seen_transposed(span: Span, k: int, s: int = 1, lo: int = 0, d: int = 1) -> 
     return -(-first // s), last // s
 
 
+def seen_adaptive(span: Span, i: int, o: int) -> Span:
+    """Likewise through the windows of `adaptive_windows`."""
+    return span[0] * i // o, -(-(span[1] + 1) * i // o) - 1
+
+
 class Receptive(NamedTuple):
     """What one output unit sees of the input, along one axis, after a stack of windows.
 
@@ -345,8 +350,8 @@ class Receptive(NamedTuple):
     def then(self, k: int, s: int = 1, padding: Pair | None = (0, 0), d: int = 1) -> Receptive:
         """With one more window on top: size + (k_eff - 1) jump, jump s, start - lo jump."""
         start = None if self.start is None or padding is None else int(self.start - padding[0] * self.jump)
-        size = self.size + (effective_kernel(k, d) - 1) * self.jump
-        return Receptive(size if math.isinf(size) else int(size), self.jump * s, start)
+        size = self.size if math.isinf(self.size) else int(self.size + (effective_kernel(k, d) - 1) * self.jump)
+        return Receptive(size, self.jump * s, start)
 
     def span(self, n: int) -> Span | None:
         """The first and the last input position that unit `n` sees."""

@@ -7,6 +7,8 @@ from striate.core.lazy import attach
 
 _NAMES = {
     "Drawing": "striate.explain.drawing",
+    "arithmetic": "striate.explain.arithmetic",
+    "profile": "striate.explain.profiling",
     "show_both": "striate.explain.numbers",
     "show_channels": "striate.explain.numbers",
     "show_convolution": "striate.explain.numbers",

@@ -15,7 +15,7 @@ SECONDS_PER_STEP = 0.55
 _FULL_SIZE = 11  # columns; wider grids are drawn smaller, so that their result has room beside them
 
 # Colours of the Okabe-Ito palette, which stays apart for every kind of colour vision; a page may set the variables.
-_FILL = {
+FILL = {
     "value": "var(--striate-cell, #56b4e9)",
     "negative": "var(--striate-negative, #e69f00)",
     "kernel": "var(--striate-kernel, #009e73)",
@@ -23,9 +23,9 @@ _FILL = {
     "gap": "none",
     "plain": "var(--striate-cell, #56b4e9)",
 }
-_LINE = "var(--striate-line, #8a8f98)"
-_INK = "var(--striate-ink, currentColor)"
-_MARK = "var(--striate-mark, #d55e00)"
+LINE = "var(--striate-line, #8a8f98)"
+INK = "var(--striate-ink, currentColor)"
+MARK = "var(--striate-mark, #d55e00)"
 
 
 @dataclass(frozen=True)
@@ -107,11 +107,11 @@ def grid(rows: Sequence[Sequence[Cell]], title: str, mark: Mark | None = None, a
 def _square(cell: Cell, row: int, column: int) -> str:
     x, y = column * CELL, row * CELL
     dashed = ";stroke-dasharray:3 3" if cell.kind in ("pad", "gap") else ""
-    fill = f"fill:{_FILL[cell.kind]};fill-opacity:{cell.shade:.2f};stroke:{_LINE}{dashed}"
+    fill = f"fill:{FILL[cell.kind]};fill-opacity:{cell.shade:.2f};stroke:{LINE}{dashed}"
     faint = ";opacity:.6" if cell.kind in ("pad", "gap") else ""
     place = f'x="{x + CELL / 2:g}" y="{y + CELL / 2 + 4.5:g}" text-anchor="middle"'
     text = html.escape(cell.text)
-    label = f'<text {place} style="fill:{_INK}{faint}">{text}</text>' if text else ""
+    label = f'<text {place} style="fill:{INK}{faint}">{text}</text>' if text else ""
     return f'<rect x="{x}" y="{y}" width="{CELL}" height="{CELL}" style="{fill}"/>{label}'
 
 
@@ -119,7 +119,7 @@ def _outline(mark: Mark | None) -> str:
     if mark is None or not mark.places:
         return ""
     (h, w), (row, column) = mark.size, mark.places[0]
-    style = f"fill:none;stroke:{_MARK};stroke-width:3"
+    style = f"fill:none;stroke:{MARK};stroke-width:3"
     sheet = ""
     if len(mark.places) > 1:
         name, sheet = _sweep(mark.places)

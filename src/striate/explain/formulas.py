@@ -8,7 +8,6 @@ from typing import Any
 from striate.core import window
 
 _SIGNS = {"-": "−", "*": "·"}
-_FLOOR = (("prefix", "⌊"), ("postfix", "⌋"))
 _TOKEN = re.compile(r"\d+|[A-Za-z]+'?|\S")
 
 
@@ -29,18 +28,28 @@ def _part(token: str) -> str:
 
 def fraction(above: str, below: str) -> str:
     """A fraction of two rows."""
-    return f"<mfrac><mrow>{row(above)}</mrow><mrow>{row(below)}</mrow></mfrac>"
+    return fraction_of(row(above), row(below))
 
 
-def floor(inner: str) -> str:
-    """Rounded down: MathML between brackets as high as it."""
-    left, right = (f'<mo form="{form}" fence="true" stretchy="true">{sign}</mo>' for form, sign in _FLOOR)
+def fraction_of(above: str, below: str) -> str:
+    """A fraction of MathML."""
+    return f"<mfrac><mrow>{above}</mrow><mrow>{below}</mrow></mfrac>"
+
+
+def floor(inner: str, signs: str = "⌊⌋") -> str:
+    """Rounded down (or up): MathML between brackets as high as it."""
+    ends = zip(("prefix", "postfix"), signs, strict=True)
+    left, right = (f'<mo form="{form}" fence="true" stretchy="true">{sign}</mo>' for form, sign in ends)
     return f"<mrow>{left}{inner}{right}</mrow>"
 
 
 def math(*parts: str, display: bool = False) -> str:
     """A formula; parts that are not MathML yet are read as rows."""
-    inner = "".join(p if p.startswith("<") else row(p) for p in parts)
+    return math_of("".join(p if p.startswith("<") else row(p) for p in parts), display)
+
+
+def math_of(inner: str, display: bool = False) -> str:
+    """A formula of MathML."""
     block = ' display="block"' if display else ""
     return f"<math{block} displaystyle='true'><mrow>{inner}</mrow></math>"
 

@@ -179,10 +179,8 @@ class Reach:
         return tuple(_field(spans, phases, exact) for spans in per_axis)
 
     def _phases(self, last: int) -> int:
-        factors = [
-            max((a.s for axes in found if axes for a in axes if a.kind in ("transposed", "resize")), default=1)
-            for found in self._axes[: last + 1]
-        ]
+        listed = self._axes[: last + 1]
+        factors = [max((_phases_of(a) for axes in found for a in axes or ()), default=1) for found in listed]
         return min(math.prod(factors), _MOST_PHASES)
 
 
@@ -237,6 +235,19 @@ def _field(spans: Sequence[Span], phases: int, exact: bool) -> Receptive:
     size = max(b - a + 1 for a, b in spans)
     jump = Fraction(int(again - first), phases)
     return Receptive(int(size), int(jump) if jump.denominator == 1 else jump, int(first) if exact else None)
+
+
+def field_of(axis: Axis) -> Receptive:
+    """What the outputs of one layer see of its input, along one axis."""
+    phases = min(_phases_of(axis), _MOST_PHASES)
+    return _field([axis.back((n, n)) for n in range(phases + 1)], phases, not _vague((axis,)))
+
+
+def _phases_of(axis: Axis) -> int:
+    """After how many outputs the windows begin anew."""
+    if axis.kind in ("transposed", "resize"):
+        return axis.s
+    return axis.o // math.gcd(axis.i, axis.o) if axis.kind == "adaptive" and axis.i and axis.o else 1
 
 
 def fields_of(listed: Sequence[Call]) -> list[tuple[Receptive, ...] | None]:

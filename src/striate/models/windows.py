@@ -90,9 +90,7 @@ def _through_transposed(axis: Axis, span: Span) -> Span:
 def _through_adaptive(axis: Axis, span: Span) -> Span:
     if axis.i is None or axis.o is None:
         return ALL
-    windows = window.adaptive_windows(axis.i, axis.o)
-    first, last = (int(min(max(n, 0), axis.o - 1)) for n in span)
-    return windows[first][0], windows[last][1] - 1
+    return window.seen_adaptive(span, axis.i, axis.o)
 
 
 def _through_resize(axis: Axis, span: Span) -> Span:
@@ -136,11 +134,15 @@ def _windowed(layer: Any, spatial: Any) -> tuple[Axis, ...]:
     if isinstance(layer, BaseConvTranspose):
         extra = layer._extra(spatial) or (None,) * rank
         sizes = zip(spatial, layer.kernel_size, layer.strides, paddings, layer.dilation_rate, extra, strict=True)
-        return tuple(Axis("transposed", *n, o=window.transposed_size(*n)) for n in sizes)
+        return tuple(_transposed(*axis) for axis in sizes)
     kernel = layer.kernel_size if isinstance(layer, BaseConv) else layer.pool_size
     dilation = layer.dilation_rate if isinstance(layer, BaseConv) else (1,) * rank
     settings = zip(spatial, kernel, layer.strides, paddings, dilation, strict=True)
-    return tuple(Axis("window", *n, o=window.output_size(*n)) for n in settings)
+    return tuple(Axis("window", i, k, s, p, d, o=window.output_size(i, k, s, p, d)) for i, k, s, p, d in settings)
+
+
+def _transposed(i: Size, k: int, s: int, padding: Padding, d: int, extra: Size) -> Axis:
+    return Axis("transposed", i, k, s, padding, d, extra, window.transposed_size(i, k, s, padding, d, extra))
 
 
 def _moved(layer: Any, spatial: Any) -> tuple[Axis, ...]:
