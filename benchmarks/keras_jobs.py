@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from functools import partial
-from inspect import signature
 from typing import Any
 
 import numpy as np
 
 from benchmarks import jobs
+from benchmarks.models import BUILDERS
 
 CLASSES = 10
 APPLICATIONS = {"vgg19": "VGG19", "resnet50": "ResNet50", "mobilenet_v2": "MobileNetV2"}
@@ -23,9 +22,7 @@ def build(keras: Any, job: jobs.Job) -> Any:
         return getattr(keras.applications, APPLICATIONS[job.model])(
             weights=None, include_top=top, input_shape=job.shape
         )
-    builder = getattr(importlib.import_module("benchmarks.models"), job.model)
-    known = {"classes": CLASSES, **({"input_shape": job.shape} if job.shape else {})}
-    return builder(keras, **{name: value for name, value in known.items() if name in signature(builder).parameters})
+    return BUILDERS[job.model](keras, **({"input_shape": job.shape} if job.shape else {}))
 
 
 def prepare(keras: Any, job: jobs.Job) -> jobs.Work:

@@ -30,7 +30,7 @@ def nodes_of(model: Any) -> list[Node]:
         made += _node(layer, inputs, numbers)
         names[id(layer.output)] = made[-1]["name"]
     del tensors
-    return _with_flattened(made)
+    return _with_flattened(_with_pads(made))
 
 
 def _layers(model: Any) -> list[Any]:
@@ -163,6 +163,21 @@ FAMILIES: dict[str, Callable[[Any], Node]] = {
     "Add": _fixed("add"), "Concatenate": _fixed("concat"),
     "Dropout": lambda layer: {"op": "dropout", "rate": layer.get_config()["rate"]},
 }  # fmt: skip
+
+
+def _with_pads(nodes: list[Node]) -> list[Node]:
+    """Zeros around the input of a convolution are its padding, as users of other runtimes write it; those around a
+    maximum too where nothing is below zero."""
+    by_name, users, gone = {n["name"]: dict(n) for n in nodes}, _users(nodes), set()
+    for node in by_name.values():
+        before = by_name.get(node["inputs"][0]) if node["inputs"] else None
+        if before and before["op"] == "pad" and users[before["name"]] == 1:
+            source = by_name[before["inputs"][0]]
+            if node["op"] == "conv" or (node["op"] == "max_pool" and source.get("function") in ("relu", "relu6")):
+                node["pads"] = [[a + c, b + d] for (a, b), (c, d) in zip(before["pads"], node["pads"])]
+                node["inputs"] = before["inputs"]
+                gone.add(before["name"])
+    return [node for node in by_name.values() if node["name"] not in gone]
 
 
 def _with_flattened(nodes: list[Node]) -> list[Node]:

@@ -307,6 +307,16 @@ class TestNodes:
         image = rng.standard_normal((1, 5, 5, 2)).astype(np.float32)
         np.testing.assert_allclose(model(image), truth.features(made, arrays, image), rtol=1e-5, atol=1e-5)
 
+    def test_zeros_around_become_padding(self) -> None:
+        layers = keras.layers
+        x = layers.Input((6, 6, 2))
+        y = layers.Conv2D(3, 3, strides=2)(layers.ZeroPadding2D(((1, 0), (0, 1)))(x))
+        y = layers.MaxPooling2D(2)(layers.ZeroPadding2D(1)(layers.ReLU()(y)))
+        made = nodes.nodes_of(keras.Model(x, layers.MaxPooling2D(2)(layers.ZeroPadding2D(1)(y))))
+        assert [node["op"] for node in made] == ["input", "conv", "activation", "max_pool", "pad", "max_pool"]
+        assert [node.get("pads") for node in made[1:4:2]] == [[[1, 0], [0, 1]], [[1, 1], [1, 1]]]
+        assert made[1]["inputs"] == [made[0]["name"]] and made[3]["inputs"] == [made[2]["name"]]
+
     def test_dense_after_flatten_in_channels_first_order(self) -> None:
         kernel = np.arange(12.0).reshape(6, 2)  # rows: (1, 2) pixels of 3 channels
         weight = nodes.dense_weight({"flattened": [1, 2, 3]}, kernel)

@@ -22,10 +22,11 @@ def version() -> str:
 
 
 def prepare(job: jobs.Job, compiler: Callable[[Any], Any] | None = None) -> jobs.Work:
-    """The faster layout of the two; `compiler` turns the module into another callable."""
+    """The faster layout of those that there are; `compiler` turns the module into another callable."""
     torch.set_num_threads(job.threads)
     make = {"infer": inference, "train": training}[job.kind]
-    made = {name: make(job, last, compiler) for name, last in LAYOUTS.items()}
+    layouts = {name: last for name, last in LAYOUTS.items() if not last or len(job.shape) + 1 in FORMATS}
+    made = {name: make(job, last, compiler) for name, last in layouts.items()}
     best = fastest({name: work.run for name, work in made.items()})
     chosen = made[best] if job.kind == "infer" else make(job, LAYOUTS[best], compiler)
     return jobs.Work(chosen.run, chosen.result, best)
