@@ -36,6 +36,20 @@ inline Vec below(Vec x, Vec high) { return high < x ? high : x; }
 
 inline Vec vsoftplus(Vec x) { return above(x, Vec{}) + vlog1p(vexp(-vabs(x))); }
 
+// The activations that cut a value off at both ends: `on`, at once with what computes it.
+struct Clamp {
+    bool on = false;
+    float low = 0, high = 0;
+};
+
+inline Clamp clamp_of(const Activation& a) {
+    constexpr float kEndless = __builtin_huge_valf();
+    if (a.id == k_relu) return {true, 0.0f, kEndless};
+    if (a.id == k_relu6) return {true, 0.0f, 6.0f};
+    if (a.id == k_relu_general && a.p1 == 0.0f && a.p2 == 0.0f && a.p0 >= 0.0f) return {true, 0.0f, a.p0};
+    return {};
+}
+
 // x - tanh(x): by its series near zero, where the difference cancels.
 inline Vec vtanh_shrink(Vec x) {
     const Vec z = x * x;

@@ -46,7 +46,7 @@ struct DepthwiseSpan {
     float* to;          // kLanes values per pixel
     int64_t to_step;
     float bias[kLanes];
-    bool relu;
+    Clamp clamp;
 };
 
 inline IVec load_lanes(const int* p) { return *reinterpret_cast<const IVec*>(p); }
@@ -93,7 +93,7 @@ inline void depthwise_span(const DepthwiseSpan& s) {
 #pragma GCC unroll 8
     for (int t = 0; t < T; ++t) {
         const Vec y = acc[t] + load(s.bias);
-        store(s.to + t * s.to_step, s.relu ? at_least(y, Vec{}) : y);
+        store(s.to + t * s.to_step, s.clamp.on ? at_most(at_least(y, splat(s.clamp.low)), splat(s.clamp.high)) : y);
     }
 }
 
@@ -216,7 +216,7 @@ private:
         const Finish& f = d_.finish;
         std::fill(span_.bias, span_.bias + kLanes, 0.0f);
         if (f.bias) std::copy(f.bias + c, f.bias + c + lanes, span_.bias);
-        span_.relu = f.activation.id == kRelu && !f.residual;
+        span_.clamp = f.residual ? Clamp{} : clamp_of(f.activation);
         const int64_t lo = std::clamp(lo_, line.begin, line.end), hi = std::clamp(hi_, lo, line.end);
         for (int64_t j = line.begin; j < lo; ++j) border<F>(j);
         span_.taps[2] = axis_[2].taps;
@@ -252,7 +252,7 @@ private:
         span_.to_step = plain ? step : kLanes;
         span(span_);
         if (!plain) finish(sums, count, to, step);
-        if (d_.finish.activation.id != kLinear && d_.finish.activation.id != kRelu)
+        if (d_.finish.activation.id != kLinear && !span_.clamp.on)
             for (int t = 0; t < count; ++t) activate(d_.finish.activation, to + t * step, span_.lanes);
     }
 
@@ -264,10 +264,7 @@ private:
             return;
         }
         for (int t = 0; t < count; ++t, sums += kLanes, to += step)
-            for (int i = 0; i < span_.lanes; ++i) {
-                const float y = f.residual ? sums[i] + f.residual[to - f.out + i] : sums[i];
-                to[i] = f.activation.id == kRelu && y < 0.0f ? 0.0f : y;
-            }
+            for (int i = 0; i < span_.lanes; ++i) to[i] = sums[i] + f.residual[to - f.out + i];
     }
 
     const Depthwise& d_;

@@ -31,7 +31,8 @@ constexpr int kPrefetch = 1024;  // floats ahead in the panel
 
 // x - 0 is x for every x (x + 0 is not, for -0), so this compiles to a bare broadcast.
 inline Vec broadcast(float x) { return x - Vec{}; }
-inline Vec at_least(Vec x, Vec low) { return low > x ? low : x; }  // a NaN in x stays
+inline Vec at_least(Vec x, Vec low) { return low > x ? low : x; }    // a NaN in x stays
+inline Vec at_most(Vec x, Vec high) { return high < x ? high : x; }  // so it does here
 
 // The left operand of one tile: `count` runs of `length` consecutive values for each row.
 struct Runs {
@@ -60,7 +61,7 @@ struct TileArgs {
     const float* const* residual = nullptr;  // [kRows] or null
     const float* const* mask = nullptr;      // [kRows] or null
     int64_t col = 0;                         // added to every output, residual and mask pointer
-    bool relu = false;
+    Clamp clamp;
     const char* ahead = nullptr;  // what the next tile needs: fetched while this one is computed,
     int64_t ahead_step = 0;       // so many bytes further at each K
 };
@@ -96,6 +97,7 @@ __attribute__((noinline)) void tile(const TileArgs& t) {
             }
         }
     }
+    const Vec low = splat(t.clamp.low), high = splat(t.clamp.high);
     Vec bias[NV] = {};
     if (t.bias)
         for (int v = 0; v < NV; ++v) bias[v] = load(t.bias + v * kLanes);
@@ -107,7 +109,7 @@ __attribute__((noinline)) void tile(const TileArgs& t) {
             Vec y = acc[r][v] + bias[v];
             if (t.residual) y += load(t.residual[r] + t.col + v * kLanes);
             if (t.mask) y = load(t.mask[r] + t.col + v * kLanes) > Vec{} ? y : Vec{};
-            if (t.relu) y = at_least(y, Vec{});
+            if (t.clamp.on) y = at_most(at_least(y, low), high);
             store(out + v * kLanes, y);
         }
     }
@@ -164,7 +166,7 @@ inline void panel_tile(TileArgs& t, int rows, int cols, const Finish& finish) {
     t.mask = finish.mask ? mask : nullptr;
     const int64_t first = t.col;
     const float* panel = t.panel;
-    t.relu = finish.activation.id == kRelu;
+    t.clamp = clamp_of(finish.activation);
     for (int c = 0; c < cols; c += kTileCols) {
         const int here = std::min(cols - c, kTileCols), vectors = here > kLanes ? 2 : 1;
         t.panel = panel + c;
@@ -175,7 +177,7 @@ inline void panel_tile(TileArgs& t, int rows, int cols, const Finish& finish) {
         else
             tail_tile(t, rows, here, vectors);
     }
-    if (finish.activation.id != kLinear && !t.relu)
+    if (finish.activation.id != kLinear && !t.clamp.on)
         for (int r = 0; r < rows; ++r) activate(finish.activation, t.out[r] + first, cols);
 }
 
