@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from .bench import Options, run_bench
 from .notebook import run_notebook
 from .script import run_script
 from .tour import run_tour
@@ -89,3 +90,18 @@ def tour(
 ) -> None:
     """Writes the tour."""
     run_tour(image, weights, out)
+
+
+@app.command(help="Measure MODEL on this machine: time, GFLOP/s, share of the peak, algorithm and traffic per layer.")
+def bench(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="vgg16, vgg19, ..., or a .keras or .h5 file.")],
+    batch: Annotated[int, typer.Option(help="Samples per call.")] = 1,
+    size: Annotated[str | None, typer.Option("--input", metavar="HxWxC", help="An input without its batch.")] = None,
+    threads: Annotated[int | None, typer.Option(help="How many threads compute.")] = None,
+    rounds: Annotated[int, typer.Option(help="Runs that medians are taken of.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with each step of each layer.")] = False,
+    train: Annotated[str | None, typer.Option(metavar="LOSS", help="A step of training with Adam and LOSS.")] = None,
+    top: Annotated[bool, typer.Option("--top/--no-top", help="vgg19 and the like: with their classifier?")] = True,
+) -> None:
+    """Measures a model."""
+    run_bench(Options(model, batch, size, threads, rounds, as_json, train, top))

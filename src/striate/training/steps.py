@@ -12,6 +12,7 @@ import numpy as np
 from striate.core import tree
 from striate.layers.tracking import changes
 from striate.trace import Jit, NoValueError, Variable, convert
+from striate.trace.compiled import CompiledFunction
 from striate.utils.waiting import waiting
 
 
@@ -50,6 +51,14 @@ class Step:
                     stacklevel=4,
                 )
             return self(batch)
+
+    def compiled(self, batch: Any) -> tuple[CompiledFunction, list[np.ndarray]]:
+        """The compiled method for `batch`, and the arrays that it takes; nothing is computed.
+
+        Raises:
+            NoValueError: the method looks at values.
+        """
+        return self._jit.compiled(batch)
 
     def _run(self, batch: Any) -> Any:
         with added_losses(self.model):
