@@ -6,9 +6,22 @@ Each function returns a drawing that a notebook shows; `striate.core.window` giv
 from striate.core.lazy import attach
 
 _NAMES = {
+    "Attribution": "striate.explain.attribution.result",
     "Drawing": "striate.explain.drawing",
+    "FeatureMaps": "striate.explain.features",
     "arithmetic": "striate.explain.arithmetic",
+    "deconvolution": "striate.explain.attribution.backprop",
+    "equivariance": "striate.explain.shifts",
+    "feature_maps": "striate.explain.features",
+    "filters": "striate.explain.kernel_grid",
+    "grad_cam": "striate.explain.attribution.cam",
+    "grad_cam_plus_plus": "striate.explain.attribution.cam",
+    "guided": "striate.explain.attribution.backprop",
+    "integrated_gradients": "striate.explain.attribution.integrated",
+    "maximise": "striate.explain.ascent",
+    "occlusion": "striate.explain.attribution.occlusion_map",
     "profile": "striate.explain.profiling",
+    "saliency": "striate.explain.attribution.backprop",
     "show_both": "striate.explain.numbers",
     "show_channels": "striate.explain.numbers",
     "show_convolution": "striate.explain.numbers",
