@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from striate.applications import imagenet_utils
-from striate.applications.vgg import VGG16_TABLE, Options, build
+from striate.applications.classifier import Options
+from striate.applications.vgg import VGG16_TABLE, build
 from striate.core.registry import export
 from striate.models import Model
 
