@@ -18,10 +18,10 @@ APPLICATIONS = {"vgg19": "VGG19", "resnet50": "ResNet50", "mobilenet_v2": "Mobil
 def build(keras: Any, job: jobs.Job) -> Any:
     """The model by its name: one of `applications`, or a builder of `benchmarks.models`."""
     if job.model in APPLICATIONS:
-        top = job.model != "vgg19"
-        return getattr(keras.applications, APPLICATIONS[job.model])(
-            weights=None, include_top=top, input_shape=job.shape
-        )
+        made = getattr(keras.applications, APPLICATIONS[job.model])
+        if job.model == "vgg19":
+            return made(weights=None, include_top=False, input_shape=job.shape)
+        return made(weights=None, input_shape=job.shape, classifier_activation=None)  # logits show differences
     return BUILDERS[job.model](keras, **({"input_shape": job.shape} if job.shape else {}))
 
 
