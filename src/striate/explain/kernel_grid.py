@@ -119,7 +119,7 @@ def _kernels(layer: Any) -> np.ndarray:
         kind = type(held).__name__
         raise ValueError(message("filters", f"{kind} '{held.name}' has no kernel", "Give a convolutional layer"))
     array = np.array(variable)
-    if hasattr(held, "depthwise_kernel"):  # (..., channels, multiplier): each filter sees one channel
+    if hasattr(held, "depth_multiplier"):  # (..., channels, multiplier): each filter sees one channel
         return array.reshape(*array.shape[:-2], 1, -1)
     if "Transpose" in type(held).__name__:  # (..., filters, channels in)
         return np.swapaxes(array, -1, -2)
