@@ -109,3 +109,32 @@ def test_html_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_readable_size(size: int, text: str) -> None:
     assert readable_size(size) == text
+
+
+def test_the_column_of_receptive_fields() -> None:
+    """The chapter's VGG-19 by hand: 3 and 2 more per convolution, the jump doubled by each pooling."""
+    model = striate.applications.VGG19(weights=None, include_top=False)
+    text = printed(model, show_receptive_field=True)[0]
+    size, jump, wanted = 1, 1, []
+    for convolutions in (2, 2, 4, 4, 4):
+        for _ in range(convolutions):
+            size += 2 * jump
+            wanted.append(f"{size}x{size}, jump {jump}")
+        size, jump = size + jump, 2 * jump
+        wanted.append(f"{size}x{size}, jump {jump}")
+    shown = re.sub(r"[│┃]", " ", text)
+    assert re.findall(r"\d+x\d+, *jump \d+", " ".join(shown.split())) == ["1x1, jump 1", *wanted]
+
+
+def test_without_a_graph_fields_are_not_known() -> None:
+    class Own(striate.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = striate.layers.Conv2D(1, 3)
+
+        def call(self, x: Any) -> Any:
+            return self.inner(x)
+
+    model = Own()
+    model.build((None, 8, 8, 1))
+    assert "?" in printed(model, show_receptive_field=True)[0]

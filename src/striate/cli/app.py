@@ -10,8 +10,10 @@ from typing import Annotated
 import typer
 
 from .bench import Options, run_bench
+from .explain import run_explain
 from .notebook import run_notebook
 from .script import run_script
+from .summary import run_summary
 from .tour import run_tour
 from .user import UserError
 
@@ -105,3 +107,27 @@ def bench(
 ) -> None:
     """Measures a model."""
     run_bench(Options(model, batch, size, threads, rounds, as_json, train, top))
+
+
+@app.command(help="Show where the sizes of a layer or a model come from: formula (6) with its numbers, padding, cost.")
+def explain(
+    what: Annotated[
+        str, typer.Argument(metavar="WHAT", help='"Conv2D(16, 3, strides=2)", FILE.keras, or a name such as vgg19.')
+    ],
+    size: Annotated[
+        str | None, typer.Option("--input", metavar="HxWxC", help="The input without its batch; ? where not known.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Prints a derivation."""
+    run_explain(what, size, as_json)
+
+
+@app.command(help="Show the layers of a model: a .keras or .h5 file, or a name such as vgg19.")
+def summary(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A .keras or .h5 file, or a name such as vgg19.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    field: Annotated[bool, typer.Option("--receptive-field", help="Show what a unit of each layer sees.")] = False,
+) -> None:
+    """Prints a summary."""
+    run_summary(file, as_json, field)

@@ -6,10 +6,12 @@ Each function returns a drawing that a notebook shows; `striate.core.window` giv
 from striate.core.lazy import attach
 
 _NAMES = {
+    "Animation": "striate.explain.animation.animation",
     "Attribution": "striate.explain.attribution.result",
     "Drawing": "striate.explain.drawing",
     "FeatureMaps": "striate.explain.features",
-    "arithmetic": "striate.explain.arithmetic",
+    "animate": "striate.explain.animation.animation",
+    "arithmetic": "striate.explain.layer_arithmetic",
     "deconvolution": "striate.explain.attribution.backprop",
     "equivariance": "striate.explain.shifts",
     "feature_maps": "striate.explain.features",

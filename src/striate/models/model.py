@@ -106,9 +106,13 @@ class Model(Trainer, Layer):
         expand_nested: bool = False,
         show_trainable: bool = False,
         layer_range: Any = None,
+        show_receptive_field: bool = False,
     ) -> None:
-        """Prints a table of the layers: names, output shapes, parameter counts."""
-        print_summary(self, line_length, positions, print_fn, expand_nested, show_trainable, layer_range)
+        """Prints a table of the layers: names, output shapes, parameter counts, and what a unit sees of the input if
+        `show_receptive_field`."""
+        print_summary(
+            self, line_length, positions, print_fn, expand_nested, show_trainable, layer_range, show_receptive_field
+        )
 
     def save(self, filepath: Any, overwrite: bool = True, zipped: bool | None = None, **kwargs: Any) -> None:
         """Saves the whole model to a `.keras` file: see `striate.saving.save_model`."""

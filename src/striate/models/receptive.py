@@ -61,7 +61,8 @@ def calls(model: Any, input_shape: Any = None) -> list[Call]:
         return _in_a_row(model, input_shape)
     shapes = _shapes(graph, input_shape, model.name)
     inputs = [KerasTensor(s, t.dtype, name=t.name) for s, t in zip(shapes, graph._inputs, strict=True)]
-    found = [Call(t._keras_history.operation, x.name, (), (x,)) for x, t in zip(inputs, graph._inputs, strict=True)]
+    made_by = [t._keras_history.operation for t in graph._inputs]
+    found = [Call(op, op.name, (), (x,)) for op, x in zip(made_by, inputs, strict=True)]
     _walk(graph, inputs, "", found)
     return found
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from striate.core import interactive
+from striate.models.receptive import calls, fields_of
 from striate.trace import FunctionOperation
 
 _NUMBER, _NONE, _SYMBOL, _YES, _NO = 34, 45, 33, 34, 9
@@ -23,6 +24,7 @@ def print_summary(
     expand_nested: bool = False,
     show_trainable: bool = False,
     layer_range: Any = None,
+    show_receptive_field: bool = False,
 ) -> None:
     """Prints the summary of `model`.
 
@@ -33,6 +35,8 @@ def print_summary(
         expand_nested: show the layers of nested models as well.
         show_trainable: show whether each layer is trainable.
         layer_range: the first and the last layer to show, by name or regular expression.
+        show_receptive_field: show how many cells of the model's input a unit of each layer sees, and how far apart in
+            the input two neighbouring units look.
 
     Raises:
         ValueError: a terminal or `line_length` that is too narrow, or a `layer_range` that no layer matches.
@@ -40,7 +44,8 @@ def print_summary(
     if print_fn is None and not interactive.is_interactive_logging_enabled():
         print_fn = interactive.show
     layers, nodes = listed(model)
-    table = _Table(nodes, show_trainable, expand_nested)
+    seen = receptive_fields(model) if show_receptive_field else None
+    table = _Table(nodes, show_trainable, expand_nested, seen)
     start, stop = bounds(layers, layer_range)
     rows = [row for layer in layers[start:stop] for row in table.rows(layer)]
     _render(model, table.drawn(rows, line_length, positions), print_fn)
@@ -78,18 +83,21 @@ def bounds(layers: Sequence[Any], layer_range: Any) -> tuple[int, int]:
 class _Table:
     """Makes the cells of the layers' rows, in rich's markup."""
 
-    def __init__(self, nodes: list[Any] | None, show_trainable: bool, expand_nested: bool) -> None:
-        self.nodes, self.show_trainable, self.expand_nested = nodes, show_trainable, expand_nested
+    def __init__(
+        self, nodes: list[Any] | None, show_trainable: bool, expand_nested: bool, seen: dict[str, str] | None = None
+    ) -> None:
+        self.nodes, self.show_trainable, self.expand_nested, self.seen = nodes, show_trainable, expand_nested, seen
         self._own = {id(n) for n in nodes or ()}
 
-    def rows(self, layer: Any, level: int = 0) -> list[list[str]]:
+    def rows(self, layer: Any, level: int = 0, inside: str = "") -> list[list[str]]:
         """The row of `layer`, and those of its own layers if nested models are expanded."""
-        made = [self._cells(layer, "   " * level + "└ " if level else "")]
+        made = [self._cells(layer, "   " * level + "└ " if level else "", inside + layer.name)]
         if self.expand_nested:
-            made += [row for sub in getattr(layer, "layers", ()) for row in self.rows(sub, level + 1)]
+            within = f"{inside}{layer.name}/"
+            made += [row for sub in getattr(layer, "layers", ()) for row in self.rows(sub, level + 1, within)]
         return made
 
-    def _cells(self, layer: Any, prefix: str) -> list[str]:
+    def _cells(self, layer: Any, prefix: str, path: str) -> list[str]:
         cells = [
             f"{_escaped(prefix + layer.name)} ({_colored(_escaped(kind(layer)), _SYMBOL)})",
             _shape_of(layer),
@@ -97,6 +105,8 @@ class _Table:
         ]
         if self.nodes is not None:
             cells.append(self._connections(layer))
+        if self.seen is not None:
+            cells.append(self.seen.get(path, "-" if kind(layer) == "InputLayer" else "?"))
         return [*cells, _trainable(layer)] if self.show_trainable else cells
 
     def _connections(self, layer: Any) -> str:
@@ -124,6 +134,9 @@ class _Table:
         if self.nodes is not None:
             names, justified = [*names, "Connected to"], [*justified, "left"]
             ends, widest = [0.3, 0.56, 0.74, 1.0], 108
+        if self.seen is not None:
+            names, justified = [*names, "Receptive Field"], [*justified, "right"]
+            ends, widest = [*(p * 0.82 for p in ends), 1.0], widest + 16
         ends = list(positions) if positions else ends
         if self.show_trainable:
             names, justified = [*names, "Trainable"], [*justified, "center"]
@@ -245,6 +258,49 @@ def _bytes(variables: Sequence[Any]) -> int:
     return sum(v.array.nbytes for v in {id(v): v for v in variables}.values())
 
 
+def receptive_fields(model: Any) -> dict[str, str]:
+    """What a unit of each layer sees, by the layer's path: `"6x6, jump 2"`, `"all"`, `"?"` where that is not known.
+    Of a nested model it is what its last layer sees."""
+    try:
+        listed_calls = calls(model)
+    except ValueError:  # no graph to read
+        return {}
+    found: dict[str, str] = {}
+    for call, field in zip(listed_calls, fields_of(listed_calls), strict=True):
+        parts = call.path.split("/")
+        found |= {"/".join(parts[:n]): field_text(field) for n in range(1, len(parts) + 1)}
+    return found
+
+
+def field_text(field: Any) -> str:
+    """Size and jump along each axis."""
+    if field is None:
+        return "?"
+    if all(math.isinf(f.size) for f in field):
+        return "all" if field else "-"
+    sizes = "x".join("all" if math.isinf(f.size) else str(f.size) for f in field)
+    jumps = list(dict.fromkeys(str(f.jump) for f in field if f.jump))
+    return f"{sizes}, jump {'x'.join(jumps)}"
+
+
+def summary_data(model: Any, show_receptive_field: bool = False) -> dict[str, Any]:
+    """What the summary says, as data for JSON."""
+    layers, _ = listed(model)
+    seen = receptive_fields(model) if show_receptive_field else {}
+    rows = [_layer_data(layer) | ({"receptive_field": seen.get(layer.name)} if seen else {}) for layer in layers]
+    trained, fixed = _count(model.trainable_weights), _count(model.non_trainable_weights)
+    totals = {"params": trained + fixed, "trainable_params": trained, "non_trainable_params": fixed}
+    return {"name": model.name, "layers": rows, **totals}
+
+
+def _layer_data(layer: Any) -> dict[str, Any]:
+    shapes = _output_shapes(layer)
+    counted = layer.count_params() if getattr(layer, "built", False) else 0
+    shown = None if shapes is None else [list(s) for s in shapes]
+    shape = shown[0] if shown and len(shown) == 1 else shown
+    return {"name": layer.name, "type": kind(layer), "output_shape": shape, "params": counted}
+
+
 def readable_size(size: float) -> str:
     """`1536 * 4` -> `"6.00 KB"`."""
     for unit in _UNITS:
@@ -254,4 +310,13 @@ def readable_size(size: float) -> str:
     return f"{size:.2f} {unit}"
 
 
-__all__ = ["bounds", "kind", "listed", "print_summary", "readable_size"]
+__all__ = [
+    "bounds",
+    "field_text",
+    "kind",
+    "listed",
+    "print_summary",
+    "readable_size",
+    "receptive_fields",
+    "summary_data",
+]
