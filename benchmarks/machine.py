@@ -16,8 +16,13 @@ def described(threads: int) -> dict[str, str]:
                                         os.cpu_count() or 1),
         "threads": str(threads), "system": f"{platform.system()} {platform.release()}",
         "memory": f"{total_memory() / 2**30:.0f} GiB", "python": platform.python_version(),
-        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "date": now(),
     }  # fmt: skip
+
+
+def now() -> str:
+    """The date and the time."""
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def cpu_name() -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks import jobs, truth
 from benchmarks.figures import Result, relative_error, summary
 from benchmarks.jobs import Job
+from benchmarks.machine import now
 from benchmarks.process import Team, WorkerFailed
 from benchmarks.race import Candidates, Race
 from benchmarks.settings import Settings, start
@@ -25,6 +26,7 @@ def measure(row: Row, settings: Settings) -> Result:
     """A row's result (see `benchmarks.figures`). What fails is listed with its reason."""
     candidates: Candidates = {}
     result = {"name": row.name, "title": row.title, "unit": row.unit, "measure": row.measure, "candidates": candidates}
+    result |= {"date": now(), "rounds": settings.rounds}
     result["targets"] = [{**asdict(target), "rivals": list(target.rivals)} for target in row.targets]
     try:
         job = write_files(job_of(row, settings), settings)

@@ -2,7 +2,8 @@
 
     python -m benchmarks.run [--quick] [--only ROW ...] [--rivals NAME ...] [--rounds N] [--threads N] [--readme]
 
-Writes benchmarks/results/latest.json, latest.md and latest.png. Run by `make bench`.
+Writes latest.json, latest.md and latest.png to benchmarks/results; with --only the other rows stay in them. What --quick
+and --rivals measure is not the whole and goes to trial.* there. Run by `make bench`.
 """
 
 from __future__ import annotations
@@ -44,10 +45,11 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         console.print("bench: stopped; no worker is left.")
         return 130
-    if options.add:
-        report = table.joined(earlier(RESULTS), report)
     table.print_report(report, console)
-    write(report, RESULTS, console)
+    name = "trial" if options.quick or options.rivals else "latest"
+    if options.only and name == "latest":
+        report = table.joined(earlier(RESULTS / "latest.json"), report)
+    write(report, RESULTS, name, console)
     if options.readme:
         table.put_into(ROOT / "README.md", table.readme_part(report, "benchmarks/results/latest.png"))
     return 0
@@ -61,7 +63,6 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="turns of each candidate")
     parser.add_argument("--seconds", type=float, help="length of a turn")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--add", action="store_true", help="keep the rows of latest.json that are not measured now")
     parser.add_argument("--readme", action="store_true", help="put the table into README.md")
     return parser.parse_args(arguments)
 
@@ -110,19 +111,19 @@ def told(line: tuple[str, ...]) -> str:
     return f"{title}: {ours}{versus}" + (f" (at most {aim}: {verdict})" if verdict else "")
 
 
-def earlier(folder: Path) -> dict[str, Any]:
+def earlier(path: Path) -> dict[str, Any]:
     """The report that is there, or an empty one."""
-    path = folder / "latest.json"
     return json.loads(path.read_text()) if path.exists() else {"rows": []}
 
 
-def write(report: dict[str, Any], folder: Path, console: Console) -> None:
-    """The three files."""
+def write(report: dict[str, Any], folder: Path, name: str, console: Console) -> None:
+    """Three files of that name."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "latest.json").write_text(json.dumps(report, indent=1) + "\n")
-    (folder / "latest.md").write_text(table.markdown(report))
-    drawn = chart.draw(report, folder / "latest.png")
-    console.print(f"{folder.relative_to(ROOT)}/latest.md, latest.json" + (", latest.png" if drawn else ""))
+    (folder / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")
+    (folder / f"{name}.md").write_text(table.markdown(report))
+    drawn = chart.draw(report, folder / f"{name}.png")
+    ends = ("md", "json", "png") if drawn else ("md", "json")
+    console.print(", ".join(f"{folder.relative_to(ROOT)}/{name}.{end}" for end in ends))
 
 
 if __name__ == "__main__":

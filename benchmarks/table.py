@@ -102,13 +102,23 @@ def readme_part(report: Report, chart: str | None) -> str:
 
 
 def _about(report: Report) -> str:
-    machine, settings = report["machine"], report["settings"]
+    machine = report["machine"]
     text = (
-        f"{machine['cpu']}, {machine['threads']} threads of {machine['cores']} cores, {machine['date']}, Python "
-        f"{machine['python']}. Float32, the same weights for all, processes in turn, {settings['rounds']} rounds; "
+        f"{machine['cpu']}, {machine['threads']} threads of {machine['cores']} cores, {_dates(report)}, Python "
+        f"{machine['python']}. Float32, the same weights for all, processes in turn, {_rounds(report)} rounds; "
         "medians. Ratio: striate over the best rival; less is faster."
     )
     return text + "\n\n" + ", ".join(f"{title} {version}" for title, version in versions(report).items()) + "."
+
+
+def _dates(report: Report) -> str:
+    days = sorted({row["date"].split()[0] for row in report["rows"]}) or [report["machine"]["date"]]
+    return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+
+
+def _rounds(report: Report) -> str:
+    found = sorted({row["rounds"] for row in report["rows"]})
+    return " to ".join(map(str, found if len(found) < 2 else (found[0], found[-1])))
 
 
 def versions(report: Report) -> dict[str, str]:

@@ -81,7 +81,15 @@ ROW = Row(
 def result(**medians: float) -> dict[str, Any]:
     candidates = {name: {"median": value, "low": value, "high": value} for name, value in medians.items()}
     targets = [{"at_most": 0.5, "rivals": ["b", "c"], "title": ""}]
-    return {"name": "r", "title": "a row", "unit": "ms", "candidates": candidates, "targets": targets}
+    return {
+        "name": "r",
+        "title": "a row",
+        "unit": "ms",
+        "candidates": candidates,
+        "targets": targets,
+        "date": "2026-01-02 03:04 UTC",
+        "rounds": 3,
+    }
 
 
 class TestFigures:
@@ -137,6 +145,13 @@ class TestTable:
         text = table.markdown(self.report())
         assert "| a row | ncnn | 61.1 ms | 61.1 to 61.1 | 0.50 |" in text
         assert "ImportError: no / jax" in text
+
+    def test_where_and_when(self) -> None:
+        report = self.report()
+        report["rows"].append({**report["rows"][0], "date": "2026-01-05 00:00 UTC", "rounds": 9})
+        text = table.readme_part(report, "a.png")
+        assert "2026-01-02 to 2026-01-05" in text and "3 to 9 rounds" in text and "2 threads" in text
+        assert "JAX 1." in text and "![" in text
 
     def test_terminal_stays_within_100_columns(self) -> None:
         report = self.report()
