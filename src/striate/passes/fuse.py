@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from striate.ir import Builder, Graph, Node, Value, at, building, toposort
+from striate.ir import Builder, Graph, Node, Value, at, building
 from striate.passes.stable import is_stable, stable_values
 from striate.primitives import get
 from striate.primitives.activations import ACTIVATIONS
@@ -55,7 +55,7 @@ def fuse(graph: Graph, stable_inputs: frozenset[int], activations: frozenset[str
     regions = _linear_regions(graph, uses, activations)
     taken = {id(n) for r in regions for n in r.nodes}
     regions += _elementwise_regions(graph, uses, stable, taken)
-    return _replace(graph, regions)
+    return replace(graph, regions)
 
 
 def _linear_regions(graph: Graph, uses: Uses, activations: frozenset[str]) -> list[Region]:
@@ -175,7 +175,7 @@ def _operands(nodes: Sequence[Node]) -> list[Value]:
     return list(found.values())
 
 
-def _replace(graph: Graph, regions: Sequence[Region]) -> Graph:
+def replace(graph: Graph, regions: Sequence[Region]) -> Graph:
     """A copy of `graph` with each region as one `fused` node, where its first result was made."""
     order = {id(node): i for i, node in enumerate(graph.nodes)}
     place = {min((id(v.node) for v in r.outputs), key=order.__getitem__): r for r in regions}
@@ -199,8 +199,7 @@ def _replace(graph: Graph, regions: Sequence[Region]) -> Graph:
                     made = _fused(region, [new(v) for v in region.operands])
             outputs = node.outputs if region is None else region.outputs
             table.update((id(old), value) for old, value in zip(outputs, made, strict=True))
-    results = [new(v) for v in graph.outputs]
-    return Graph(builder.inputs, toposort(results, builder.inputs), results)
+    return builder.graph([new(v) for v in graph.outputs])
 
 
 def _fused(region: Region, operands: Sequence[Value]) -> tuple[Value, ...]:

@@ -10,6 +10,7 @@ from striate.passes.constants import fold_constants
 from striate.passes.cse import merge_common
 from striate.passes.fold_affine import fold_affine
 from striate.passes.fuse import fuse
+from striate.passes.fuse_blocks import fuse_blocks
 from striate.passes.pooling import shrink_pooling
 from striate.passes.simplify import simplify
 from striate.primitives import infer_node
@@ -27,6 +28,7 @@ def optimize(graph: Graph, stable: frozenset[int]) -> Graph:
         lambda g: fold_affine(g, stable),
         fold_constants,
         lambda g: fuse(g, stable, activations),
+        fuse_blocks,
     ):
         graph = _checked(step(graph))
     return graph

@@ -15,6 +15,7 @@ from striate.primitives import REGISTRY
 
 Rule = Callable[[Draft, Node, Sequence[Var]], Sequence[Var] | None]
 RULES: dict[str, Rule] = {}
+KINDS: dict[str, Rule] = {}  # of `fused` nodes, beside "linear" and "elementwise"
 
 
 def takes_pooled(node: Node) -> bool:
@@ -79,7 +80,7 @@ def lower_linear(draft: Draft, node: Node, inputs: Sequence[Var], finish: Finish
     flags = able if positions is None else (*able, "unpool")
     made = draft.steps_of(
         conv_kernels.ALGORITHMS[name].kernel,
-        [first, _packed(draft, name, spec, second), *operands, *([] if positions is None else [positions])],
+        [first, packed(draft, name, spec, second), *operands, *([] if positions is None else [positions])],
         _results(node.outputs[0].aval, flags),
         conv_kernels.encode(name, spec, finish.activation, flags),
         finish.floats,
@@ -126,7 +127,8 @@ def _gradient(draft: Draft, op: str, name: str, inputs: Sequence[Var]) -> tuple[
     return pair[0], pair[1], pooled.positions
 
 
-def _packed(draft: Draft, name: str, spec: ConvSpec | MatmulSpec, weights: Var) -> Var:
+def packed(draft: Draft, name: str, spec: ConvSpec | MatmulSpec, weights: Var) -> Var:
+    """`weights` as the algorithm `name` takes them."""
     shape = conv_kernels.packed_shape(name, spec)
     if shape is None:
         return weights
@@ -152,7 +154,7 @@ def _lower_matmul(draft: Draft, node: Node, inputs: Sequence[Var], finish: Finis
     else:
         return None
     name = conv_kernels.choose_matmul(spec, constant_b=draft.is_stable(inputs[1]))
-    right = _packed(draft, name, spec, right)
+    right = packed(draft, name, spec, right)
     ints = conv_kernels.encode(name, spec, finish.activation, finish.flags)
     kernel = conv_kernels.ALGORITHMS[name].kernel
     shape = (spec.batch, spec.m, spec.n)
@@ -173,6 +175,8 @@ def _reshape(draft: Draft, node: Node, inputs: Sequence[Var]) -> Sequence[Var]:
 @lowers("fused")
 def _fused(draft: Draft, node: Node, inputs: Sequence[Var]) -> Sequence[Var] | None:
     p = node.params
+    if p["kind"] in KINDS:
+        return KINDS[p["kind"]](draft, node, inputs)
     if p["kind"] != "linear":
         return elementwise.lower_chain(draft, p["graph"], inputs)
     name = p["activation"] or "linear"
