@@ -2,8 +2,8 @@
 
     python -m benchmarks.run [--quick] [--only ROW ...] [--rivals NAME ...] [--rounds N] [--threads N] [--readme]
 
-Writes latest.json, latest.md and latest.png to benchmarks/results; with --only the other rows stay in them. What --quick
-and --rivals measure is not the whole and goes to trial.* there. Run by `make bench`.
+Writes latest.json, latest.md and latest.png to benchmarks/results; with --only the other rows stay in them. What
+--quick and --rivals measure is not the whole and goes to trial.* there. Run by `make bench`.
 """
 
 from __future__ import annotations
