@@ -174,6 +174,11 @@ def _truth_transpose(x: np.ndarray, axes: tuple[int, ...]) -> Any:
     return out
 
 
+@spec("barrier", truth=lambda x, number: x, second=True)
+def _barrier(draw: Any) -> tuple[Inputs, Params]:
+    return [floats(draw, shape(draw))], {"number": draw(st.integers(0, 3))}
+
+
 @spec("transpose", truth=_truth_transpose, second=True)
 def _(draw: Any) -> tuple[Inputs, Params]:
     x = floats(draw, shape(draw))

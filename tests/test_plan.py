@@ -10,14 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from striate import engines
-from striate.ir import Aval
+from striate.ir import Aval, Graph, verify
 from striate.passes.pipeline import optimize
 from striate.plan import Place, build
 from striate.plan.memory import ALIGNMENT, Life, assign_offsets
+from striate.plan.schedule import ordered
 from striate.primitives.activations import relu
 from striate.primitives.conv import conv
 from striate.primitives.elementwise import add, exp, mul
-from striate.primitives.structural import reshape, transpose
+from striate.primitives.structural import barrier, broadcast_to, reduce_sum, reshape, transpose
 from striate.trace import Cache, Variable, trace
 
 WINDOW = {"strides": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1}
@@ -149,3 +150,59 @@ def test_one_plan_serves_several_threads():
 def test_inputs_of_any_layout(array):
     fn = Cache().get((), lambda x: mul(x, np.float32(2)), [np.ones((4, 3), "float32")])
     np.testing.assert_array_equal(fn([array]), np.full((4, 3), 2.0))
+
+
+class TestTheOrder:
+    """Nodes run in the order of the program, but what frees as much memory as it takes comes early."""
+
+    @staticmethod
+    def ops(fn, *shapes):
+        graph = trace(fn, [Aval(s, "float32") for s in shapes]).graph
+        return graph, [(n.op, n.outputs[0].shape) for n in ordered(graph, frozenset())]
+
+    def test_an_update_follows_its_gradient(self):
+        """Both gradients are made before both updates; the first one need not wait."""
+
+        def step(x, w, v):
+            dw, dv = mul(exp(x), w), mul(exp(add(x, x)), v)
+            return add(w, dw), add(v, dv)
+
+        _, found = self.ops(step, (64,), (64,), (64,))
+        assert [op for op, _ in found] == ["exp", "mul", "add", "add", "exp", "mul", "add"]
+        arena = plan_of(step, (64,), (64,), (64,)).arena_bytes
+        assert arena <= 3 * 256
+
+    def test_what_needs_more_memory_stays_behind(self):
+        graph, found = self.ops(lambda x, y: add(exp(broadcast_to(exp(x), shape=(9, 8))), exp(y)), (8,), (9, 8))
+        assert [n.op for n in graph.nodes] == [op for op, _ in found]
+
+    def test_a_barrier_stays_where_it_is(self):
+        def fn(x, y):
+            a = exp(x)
+            return add(relu(barrier(a, number=0)), exp(y)), a
+
+        graph = trace(fn, [Aval((8,), "float32")] * 2).graph
+        assert [n.op for n in ordered(graph, frozenset())] == ["exp", "barrier", "relu", "exp", "add"]
+
+    @given(st.data())
+    def test_every_order_is_one(self, data):
+        """Each node once, after what it needs."""
+        graph = trace(lambda x: _drawn(data, x), [Aval((4, 4), "float32")]).graph
+        order = ordered(graph, frozenset())
+        assert {id(n) for n in order} == {id(n) for n in graph.nodes} and len(order) == len(graph.nodes)
+        verify(Graph(graph.inputs, order, graph.outputs))
+
+
+def _drawn(data, x):
+    values = [x]
+    for _ in range(data.draw(st.integers(1, 12))):
+        pick = [values[data.draw(st.integers(0, len(values) - 1))] for _ in range(2)]
+        kind = data.draw(st.sampled_from(["add", "exp", "reshape", "sum"]))
+        made = {
+            "add": lambda a, b: add(a, b),
+            "exp": lambda a, b: exp(a),
+            "reshape": lambda a, b: reshape(reshape(a, shape=(16,)), shape=(4, 4)),
+            "sum": lambda a, b: mul(reduce_sum(a, axes=(0,), keepdims=True), b),
+        }[kind](*pick)
+        values.append(made)
+    return values[-1], values[data.draw(st.integers(0, len(values) - 1))]

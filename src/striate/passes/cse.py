@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from striate.ir import Builder, Graph, Node, Value, at, toposort
+from striate.ir import Builder, Graph, Node, Value, at
 from striate.passes.rewrite import mapped
 
 
@@ -22,8 +22,7 @@ def merge_common(graph: Graph) -> Graph:
                 outputs = builder.add(node.op, inputs, node.params, [v.aval for v in node.outputs])
             seen[key if key is not None else id(node)] = outputs
         table.update((id(old), new) for old, new in zip(node.outputs, outputs, strict=True))
-    outputs_of_graph = [mapped(table, v) for v in graph.outputs]
-    return Graph(builder.inputs, toposort(outputs_of_graph, builder.inputs), outputs_of_graph)
+    return builder.graph([mapped(table, v) for v in graph.outputs])
 
 
 def _key(node: Node, inputs: list[Value]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from striate.ir import Builder, Graph, Node, Value, at, building, toposort
+from striate.ir import Builder, Graph, Node, Value, at, building
 
 Rule = Callable[[Node, Sequence[Value]], Sequence[Value] | None]
 
@@ -21,8 +21,7 @@ def rewrite(graph: Graph, rule: Rule) -> Graph:
         for node in graph.nodes:
             with at(node.where):
                 _copy(node, [mapped(table, v) for v in node.inputs], table, rule, builder)
-    outputs = [mapped(table, v) for v in graph.outputs]
-    return Graph(builder.inputs, toposort(outputs, builder.inputs), outputs)
+    return builder.graph([mapped(table, v) for v in graph.outputs])
 
 
 def mapped(table: Mapping[int, Value], value: Value) -> Value:

@@ -11,12 +11,13 @@ from striate.plan.memory import Life, assign_offsets
 from striate.plan.origin import origin_of
 from striate.plan.plan import Buffer, Operand, Place, Plan, Step
 from striate.plan.rules import RULES
+from striate.plan.schedule import ordered
 
 
 def build(graph: Graph, stable_inputs: frozenset[int]) -> Plan:
     """The plan of `graph`; inputs at `stable_inputs` are weights."""
     draft = Draft(graph, stable_inputs)
-    for node in graph.nodes:
+    for node in ordered(graph, stable_inputs):
         draft.origin = origin_of(node)
         inputs = [draft.var(v) for v in node.inputs]
         if not takes_pooled(node):

@@ -19,6 +19,11 @@ def _fits(node: Node) -> bool:
     return all(v.dtype in DTYPES and len(v.shape) <= _MAX_RANK for v in values)
 
 
+@lowers("barrier")
+def _barrier(draft: Draft, node: Node, inputs: Sequence[Var]) -> Sequence[Var]:
+    return [draft.view(inputs[0], node.outputs[0].shape)]
+
+
 @lowers("transpose")
 def _transpose(draft: Draft, node: Node, inputs: Sequence[Var]) -> Sequence[Var] | None:
     if not _fits(node):
