@@ -111,8 +111,9 @@ def test_readable_size(size: int, text: str) -> None:
     assert readable_size(size) == text
 
 
-def test_the_column_of_receptive_fields() -> None:
+def test_the_column_of_receptive_fields(monkeypatch: pytest.MonkeyPatch) -> None:
     """The chapter's VGG-19 by hand: 3 and 2 more per convolution, the jump doubled by each pooling."""
+    monkeypatch.setenv("COLUMNS", "140")
     model = striate.applications.VGG19(weights=None, include_top=False)
     text = printed(model, show_receptive_field=True)[0]
     size, jump, wanted = 1, 1, []
