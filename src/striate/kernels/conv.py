@@ -145,7 +145,7 @@ def _first(names: Sequence[str], spec: Spec) -> str:
 
 _LEAST = 2 << 20  # multiplications: below, one direct kernel is done before two parallel regions have begun
 _TRANSFORM = 40  # what the transform of one value costs, in multiplications
-_ROWS = 20  # products of fewer rows wait for their weights
+_ROWS = 24  # products of fewer rows wait for their weights
 
 
 def _fast(spec: ConvSpec, prefix: str) -> str | None:

@@ -301,6 +301,24 @@ inline __attribute__((always_inline)) void transform_patch(const float* const* f
     }
 }
 
+// U = G g G' of one vector of target channels: nine taps, then the points.
+template <int Pairs>
+inline __attribute__((always_inline)) void transform_kernel(const float* taps, int64_t tap_step, float* points,
+                                                            int64_t point_step) {
+    constexpr int kIn = Scheme<Pairs>::kIn;
+    Vec half[kIn * 3];
+    for (int t = 0; t < 3; ++t) {
+        Vec g[3];
+        for (int r = 0; r < 3; ++r) g[r] = load(taps + (r * 3 + t) * tap_step);
+        Scheme<Pairs>::kernel(g, 1, half + t, 3);
+    }
+    for (int p = 0; p < kIn; ++p) {
+        Vec u[kIn];
+        Scheme<Pairs>::kernel(half + p * 3, 1, u, 1);
+        for (int q = 0; q < kIn; ++q) store(points + (p * kIn + q) * point_step, u[q]);
+    }
+}
+
 constexpr int kWinogradBlock = 16;  // source channels that stand together
 constexpr int64_t kPointPad = 48;   // floats: points a power of two apart would share lines of the cache
 

@@ -1,0 +1,81 @@
+// Weights transformed for Winograd's algorithm.
+#include <cstring>
+
+#include "core/thread_pool.h"
+#include "kernels/conv/check.h"
+#include "kernels/conv/winograd.h"
+#include "kernels/gemm/tile.h"
+
+namespace striate {
+namespace STRIATE_ISA_NS {
+namespace {
+
+constexpr int kBlock = kWinogradBlock;
+
+// The kernels of 16 source channels and one panel of target channels, [tap][source channel][target channel]; the input
+// gradient's are turned round. Each line of the raw kernel is read once.
+template <bool Forward>
+void gather_kernels(const float* w, int64_t cin, int64_t cout, int64_t first, int64_t panel, float* to) {
+    const int64_t here = std::min<int64_t>(kPanel, (Forward ? cout : cin) - panel * kPanel);
+    for (int tap = 0; tap < 9; ++tap) {
+        const float* from = w + (Forward ? tap : 8 - tap) * cin * cout;
+        float* block = to + tap * kBlock * kPanel;
+        if (Forward) {
+            for (int64_t k = 0; k < kBlock; ++k)
+                std::memcpy(block + k * kPanel, from + (first + k) * cout + panel * kPanel, sizeof(float) * here);
+        } else {
+            for (int64_t c = 0; c < here; ++c)
+                for (int64_t k = 0; k < kBlock; ++k)
+                    block[k * kPanel + c] = from[(panel * kPanel + c) * cout + first + k];
+        }
+    }
+}
+
+// U = G g G'.
+template <int Pairs, bool Forward>
+void pack_winograd(const Step& s) {
+    constexpr int kIn = Scheme<Pairs>::kIn, kPoints = kIn * kIn;
+    const Tensor& w = s.in[0];
+    if (s.out[0].size() == 0) return;
+    const int64_t cin = w.shape[w.rank - 2], cout = w.shape[w.rank - 1];
+    const int64_t depth = Forward ? cin : cout, channels = Forward ? cout : cin;
+    const int64_t panels = (channels + kPanel - 1) / kPanel;
+    parallel_for(*s.pool, panels * (depth / kBlock), true, [&](int64_t i, int) {
+        const int64_t panel = i % panels, first = i / panels * kBlock;
+        float raw[9 * kBlock * kPanel] = {}, made[kPoints * kBlock * kPanel];
+        gather_kernels<Forward>(w.f32(), cin, cout, first, panel, raw);
+        for (int64_t at = 0; at < kBlock * kPanel; at += kLanes)
+            transform_kernel<Pairs>(raw + at, kBlock * kPanel, made + at, kBlock * kPanel);
+        float* to = s.out[0].f32() + (panel * kPoints * depth + first) * kPanel;
+        for (int p = 0; p < kPoints; ++p)
+            std::memcpy(to + p * depth * kPanel, made + p * kBlock * kPanel, sizeof(float) * kBlock * kPanel);
+    });
+}
+
+// `values`: what stands for the nine taps of one kernel.
+template <int Values, bool Forward>
+const char* check_pack(const Step& s) {
+    if (s.n_in != 1 || s.n_out != 1 || !are_floats(s)) return "expected one float32 input and output";
+    const Tensor& w = s.in[0];
+    if (w.rank != 4 || w.shape[0] != 3 || w.shape[1] != 3) return "expected a kernel (3, 3, channels in, channels out)";
+    const int64_t depth = w.shape[Forward ? 2 : 3], channels = w.shape[Forward ? 3 : 2];
+    if (depth % kBlock || channels % kBlock) return "expected channels in sixteens";
+    return s.out[0].size() == Values * depth * padded(channels, kPanel) ? nullptr : "the output has another size";
+}
+
+constexpr Kernel kKernels[] = {
+    {"conv_winograd2_pack", &pack_winograd<1, true>, nullptr, &check_pack<16, true>},
+    {"conv_winograd4_pack", &pack_winograd<2, true>, nullptr, &check_pack<36, true>},
+    {"conv_winograd6_pack", &pack_winograd<3, true>, nullptr, &check_pack<64, true>},
+    {"conv_winograd2_input_grad_pack", &pack_winograd<1, false>, nullptr, &check_pack<16, false>},
+    {"conv_winograd4_input_grad_pack", &pack_winograd<2, false>, nullptr, &check_pack<36, false>},
+    {"conv_winograd6_input_grad_pack", &pack_winograd<3, false>, nullptr, &check_pack<64, false>},
+};
+
+}  // namespace
+
+extern const KernelTable conv_winograd_pack_table;
+const KernelTable conv_winograd_pack_table = {kKernels, 6};
+
+}  // namespace STRIATE_ISA_NS
+}  // namespace striate

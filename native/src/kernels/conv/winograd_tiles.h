@@ -1,0 +1,371 @@
+// 3x3 convolutions with stride 1, and their input gradients, by Winograd's minimal filtering (winograd.h), tile by
+// tile.
+//
+// Transformed input: per point [block of 16 source channels][tile][16], so that a row of the product stands at a
+// constant distance from the next. Transformed weights: [panel of 32 target channels][point][source channel][32].
+#pragma once
+#include <cstring>
+#include <utility>
+
+#include "core/thread_pool.h"
+#include "kernels/conv/check.h"
+#include "kernels/conv/finish.h"
+#include "kernels/conv/winograd.h"
+#include "kernels/gemm/tile.h"
+
+namespace striate {
+namespace STRIATE_ISA_NS {
+
+constexpr int kBlock = kWinogradBlock;
+constexpr int kParts = kBlock / kLanes;    // vectors of them
+constexpr int64_t kNearFloats = 80 << 10;  // transformed input that one thread keeps near
+
+// The convolution that is computed: source correlated with a 3x3 kernel, whichever pass it is.
+struct Image {
+    const float* source;
+    float* target;
+    int64_t batch, height, width, depth;      // of the source
+    int64_t out_height, out_width, channels;  // of the target
+    int64_t top, left;                        // padding
+    Finish finish;
+    bool pool, unpool;        // 2x2 maxima are the target; the source
+    std::uint8_t* positions;  // of the maxima that are the target, or null
+    Pooled pooled;            // the source, if it is one of maxima
+};
+
+// The forward convolution's input and output, whichever pass is computed.
+Conv read_full(const Step& s, bool forward) {
+    const Tensor &x = forward ? s.in[0] : s.out[0], &y = forward ? s.out[0] : s.in[0];
+    return flags_of(s) & (kHasPool | kHasUnpool) ? read_conv(s, x, unpooled(s, x, y)) : read_conv(s, x, y);
+}
+
+Image read_image(const Step& s, bool forward) {
+    const Conv c = read_full(s, forward);
+    Image g{};
+    g.source = s.in[0].f32(), g.target = s.out[0].f32(), g.batch = c.batch;
+    const int64_t *from = forward ? c.x : c.y, *to = forward ? c.y : c.x;
+    g.height = from[1], g.width = from[2], g.out_height = to[1], g.out_width = to[2];
+    g.depth = forward ? c.cin : c.cout;
+    g.channels = forward ? c.cout : c.cin;
+    g.top = forward ? c.lo[1] : 2 - c.lo[1];
+    g.left = forward ? c.lo[2] : 2 - c.lo[2];
+    g.finish = read_finish(s, c.activation, c.flags);
+    g.pool = c.flags & kHasPool, g.unpool = c.flags & kHasUnpool;
+    if (c.flags & kHasPositions) g.positions = static_cast<std::uint8_t*>(s.out[1].data);
+    const auto* places = static_cast<const std::uint8_t*>(s.in[s.n_in - 1].data);
+    if (g.unpool) g.pooled = {g.height / 2, g.width / 2, g.depth, g.source, places};
+    return g;
+}
+
+// How the work is cut; from the shape alone. Where there are many tiles, each thread takes some of them through all
+// stages, while their transformed input stays near it. Where there are few, all are transformed, then multiplied point
+// by point, so that each weight is read once, then transformed back.
+template <int Pairs>
+struct Cut {
+    static constexpr int kOut = Scheme<Pairs>::kOut, kIn = Scheme<Pairs>::kIn, kPoints = kIn * kIn;
+    TileGrid grid;
+    int64_t tiles, panels, blocks;
+    int64_t together;  // tiles of one item
+    bool shared;
+
+    explicit Cut(const Image& g) : grid(g.out_height, g.out_width, kOut) {
+        tiles = g.batch * grid.rows * grid.columns;
+        panels = (g.channels + kPanel - 1) / kPanel;
+        blocks = g.depth / kBlock;
+        const int64_t fit = kNearFloats / (kPoints * g.depth) / kRows;
+        together = std::clamp<int64_t>(fit, 1, 112 / kRows) * kRows;
+        shared = tiles < 4 * together;
+        if (shared) together = tiles;
+    }
+    int64_t point_step() const { return blocks * together * kBlock + kPointPad; }
+    int64_t input_floats() const { return kPoints * point_step(); }
+    // Products: per point [panel][tile][32], of one panel where a thread goes through all stages.
+    int64_t product_step() const { return (shared ? panels : 1) * together * kPanel + kPointPad; }
+    int64_t product_floats() const { return kPoints * product_step(); }
+    int64_t items() const { return (tiles + together - 1) / together; }
+};
+
+struct Layout {
+    std::size_t zeros, inputs, products, total;
+};
+
+template <int Pairs>
+Layout layout_of(const Image& g, int threads) {
+    const Cut<Pairs> c(g);
+    const auto bytes = [](int64_t floats) { return (static_cast<std::size_t>(floats) * sizeof(float) + 63) / 64 * 64; };
+    Layout l;
+    l.zeros = bytes(g.depth);
+    l.inputs = bytes(c.input_floats());
+    l.products = bytes(c.product_floats());
+    l.total = l.zeros + (l.inputs + l.products) * static_cast<std::size_t>(c.shared ? 1 : threads);
+    return l;
+}
+
+// The weights that come next, fetched evenly while the present ones are used by one block of rows after the other: the
+// first of them would wait for memory and the others leave it idle.
+struct Ahead {
+    const char* at;
+    int64_t step;  // bytes at each source channel
+};
+
+// Rows r of the product: sum over k of v[k / 16][r][k % 16] * u[k][32 columns].
+template <int R, int NV>
+__attribute__((noinline)) void multiply(const float* v, int64_t blocks, int64_t block_step, const float* u, float* out,
+                                        Ahead ahead) {
+    Vec acc[R][NV] = {};
+    for (int64_t b = 0; b < blocks; ++b) {
+        const float* row = v + b * block_step;
+        __builtin_prefetch(row + block_step);
+        for (int k = 0; k < kBlock; ++k) {
+            Vec uv[NV];
+#pragma GCC unroll 2
+            for (int i = 0; i < NV; ++i) uv[i] = load(u + i * kLanes);
+            __builtin_prefetch(ahead.at);
+            __builtin_prefetch(ahead.at + 64);
+            ahead.at += ahead.step;
+            u += kPanel;
+#pragma GCC unroll 16
+            for (int r = 0; r < R; ++r) {
+                const Vec a = broadcast(row[r * kBlock + k]);
+#pragma GCC unroll 2
+                for (int i = 0; i < NV; ++i) acc[r][i] += a * uv[i];
+            }
+        }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+        for (int i = 0; i < NV; ++i) store(out + r * kPanel + i * kLanes, acc[r][i]);
+}
+
+using MultiplyFn = void (*)(const float*, int64_t, int64_t, const float*, float*, Ahead);
+
+template <int... R>
+constexpr std::array<MultiplyFn, sizeof...(R)> multiply_table(std::integer_sequence<int, R...>) {
+    return {{&multiply<R + 1, 2>...}};
+}
+
+template <int Pairs>
+class Winograd {
+    using S = Scheme<Pairs>;
+    static constexpr int kOut = S::kOut, kIn = S::kIn, kPoints = kIn * kIn;
+
+public:
+    Winograd(const Image& g, const Step& s)
+        : g_(g), c_(g), l_(layout_of<Pairs>(g, s.pool->threads())), scratch_(static_cast<char*>(s.scratch)) {
+        std::memset(scratch_, 0, l_.zeros);
+        weights_ = s.in[1].f32();
+        threads_inputs_ = c_.shared ? 1 : s.pool->threads();
+    }
+
+    void run(ThreadPool& pool) {
+        if (c_.shared)
+            run_shared(pool);
+        else
+            parallel_for(pool, c_.items(), true, [&](int64_t i, int thread) { item(i, thread); });
+    }
+
+private:
+    float* input(int which) const { return reinterpret_cast<float*>(scratch_ + l_.zeros + l_.inputs * which); }
+    float* products(int thread) const {
+        return reinterpret_cast<float*>(scratch_ + l_.zeros + l_.inputs * threads_inputs_ + l_.products * thread);
+    }
+
+    // Pointers to the pixels that a tile reads.
+    void source_patch(int64_t tile, const float** to) const {
+        const float* image = g_.source + c_.grid.image(tile) * g_.height * g_.width * g_.depth;
+        patch(image, g_.height, g_.width, g_.depth, c_.grid.top(tile) - g_.top, c_.grid.left(tile) - g_.left, kIn,
+              reinterpret_cast<const float*>(scratch_), to);
+    }
+
+    // V = B' d B of one tile, all channels, to place `at` of the transformed input.
+    void transform(int64_t tile, int64_t at, float* to) const {
+        if (g_.unpool) return transform_spread(tile, at, to);
+        const float *from[kPoints], *next[kPoints];
+        source_patch(tile, from);
+        source_patch(std::min(tile + 1, c_.tiles - 1), next);
+        const int64_t block_step = c_.together * kBlock;
+        for (int64_t b = 0; b < c_.blocks; ++b) {
+            fetch_columns<kIn, kOut>(next, b * kBlock);
+            for (int part = 0; part < kParts; ++part)
+                transform_patch<kIn, kIn>(from, b * kBlock + part * kLanes,
+                                          to + b * block_step + at * kBlock + part * kLanes, c_.point_step(), S::input);
+        }
+    }
+
+    Cells<kIn> source_cells(int64_t tile) const {
+        return {g_.pooled, c_.grid.image(tile), c_.grid.top(tile) - g_.top, c_.grid.left(tile) - g_.left,
+                reinterpret_cast<const float*>(scratch_)};
+    }
+
+    void transform_spread(int64_t tile, int64_t at, float* to) const {
+        float values[kPoints * kLanes];
+        const float* from[kPoints];
+        for (int i = 0; i < kPoints; ++i) from[i] = values + i * kLanes;
+        const Cells<kIn> cells = source_cells(tile), next = source_cells(std::min(tile + 1, c_.tiles - 1));
+        for (int64_t k = 0; k < g_.depth; k += kLanes) {
+            if (k % kBlock == 0) next.fetch(k);
+            cells.spread(k, values);
+            transform_patch<kIn, kIn>(from, 0, to + k / kBlock * c_.together * kBlock + at * kBlock + k % kBlock,
+                                      c_.point_step(), S::input);
+        }
+    }
+
+    // Some tiles through all stages.
+    void item(int64_t i, int thread) const {
+        const int64_t first = i * c_.together, count = std::min(c_.tiles, first + c_.together) - first;
+        for (int64_t t = 0; t < count; ++t) transform(first + t, t, input(thread));
+        for (int64_t panel = 0; panel < c_.panels; ++panel) {
+            for (int point = 0; point < kPoints; ++point)
+                product(point, panel, input(thread), count, products(thread) + point * c_.product_step());
+            finish_tiles(first, count, panel, products(thread));
+        }
+    }
+
+    // All tiles through one stage after the other.
+    void run_shared(ThreadPool& pool) const {
+        constexpr int64_t kPanelsOfItem = 8, kTilesOfItem = 16;
+        const int64_t parts = (c_.panels + kPanelsOfItem - 1) / kPanelsOfItem;
+        parallel_for(pool, c_.tiles, c_.tiles > 1, [&](int64_t tile, int) { transform(tile, tile, input(0)); });
+        parallel_for(pool, kPoints * parts, true, [&](int64_t i, int) {
+            const int64_t point = i / parts, last = std::min(c_.panels, (i % parts + 1) * kPanelsOfItem);
+            for (int64_t panel = i % parts * kPanelsOfItem; panel < last; ++panel)
+                product(point, panel, input(0), c_.tiles,
+                        products(0) + point * c_.product_step() + panel * c_.tiles * kPanel);
+        });
+        const int64_t groups = (c_.tiles + kTilesOfItem - 1) / kTilesOfItem;
+        parallel_for(pool, groups * c_.panels, true, [&](int64_t i, int) {
+            const int64_t first = i / c_.panels * kTilesOfItem, panel = i % c_.panels;
+            finish_tiles(first, std::min(kTilesOfItem, c_.tiles - first), panel,
+                         products(0) + (panel * c_.tiles + first) * kPanel);
+        });
+    }
+
+    const float* weights_of(int64_t point, int64_t panel) const {
+        return weights_ + (panel * kPoints + point) * g_.depth * kPanel;
+    }
+    // Those that are used after them.
+    const float* next_weights(int64_t point, int64_t panel) const {
+        if (!c_.shared) return weights_of(point, panel) + g_.depth * kPanel;
+        return panel + 1 < c_.panels ? weights_of(point, panel + 1) : weights_of((point + 1) % kPoints, 0);
+    }
+
+    // At one point: rows of transformed input times a panel of transformed weights.
+    void product(int64_t point, int64_t panel, const float* v, int64_t count, float* out) const {
+        static constexpr auto table = multiply_table(std::make_integer_sequence<int, kRows>{});
+        const int64_t groups = (count + kRows - 1) / kRows, block_step = c_.together * kBlock;
+        const float *u = weights_of(point, panel), *next = next_weights(point, panel);
+        const int64_t bytes = kPanel * sizeof(float) / groups;
+        for (int64_t q = 0; q < groups; ++q) {
+            const int64_t r0 = count * q / groups, r1 = count * (q + 1) / groups;
+            const Ahead ahead{reinterpret_cast<const char*>(next) + q * bytes * g_.depth, bytes};
+            for (int half = 0; half < kPanel; half += kTileCols)
+                table[r1 - r0 - 1](v + point * c_.point_step() + r0 * kBlock, c_.blocks, block_step, u + half,
+                                   out + r0 * kPanel + half, ahead);
+        }
+    }
+
+    void finish_tiles(int64_t first, int64_t count, int64_t panel, const float* m) const {
+        const int64_t columns = std::min<int64_t>(kPanel, g_.channels - panel * kPanel);
+        for (int64_t t = 0; t < count; ++t) finish(first + t, m + t * kPanel, panel * kPanel, columns);
+    }
+
+    // Y = A' M A of one tile, bias, residual, activation, and out.
+    void finish(int64_t tile, const float* m, int64_t channel, int64_t columns) const {
+        const int64_t top = c_.grid.top(tile), left = c_.grid.left(tile);
+        const int64_t height = std::min<int64_t>(kOut, g_.out_height - top);
+        const int64_t width = std::min<int64_t>(kOut, g_.out_width - left);
+        const int64_t start =
+            ((c_.grid.image(tile) * g_.out_height + top) * g_.out_width + left) * g_.channels + channel;
+        fetch_target(std::min(tile + 1, c_.tiles - 1), channel, columns);
+        for (int64_t c = 0; c < columns; c += kLanes) {
+            Vec half[kOut * kIn], y[kOut * kOut];
+            for (int j = 0; j < kIn; ++j) {
+                Vec v[kIn];
+#pragma GCC unroll 8
+                for (int i = 0; i < kIn; ++i) v[i] = load(m + (i * kIn + j) * c_.product_step() + c);
+                S::output(v, 1, half + j, kIn);
+            }
+            for (int i = 0; i < kOut; ++i) S::output(half + i * kIn, 1, y + i * kOut, 1);
+            if (g_.pool)
+                put_maxima(y, tile, start + c, channel + c);
+            else
+                put(y, start + c, channel + c, height, width);
+        }
+        if (g_.pool) return;
+        if (g_.finish.activation.id == kLinear || g_.finish.activation.id == kRelu) return;
+        for (int64_t i = 0; i < height; ++i)
+            for (int64_t j = 0; j < width; ++j)
+                activate(g_.finish.activation, g_.target + start + (i * g_.out_width + j) * g_.channels,
+                         static_cast<int>(columns));
+    }
+
+    // Fetches where a tile's results go, and its part of the mask.
+    void fetch_target(int64_t tile, int64_t channel, int64_t columns) const {
+        const int64_t window = g_.pool ? 2 : 1, height = g_.out_height / window, width = g_.out_width / window;
+        const int64_t top = c_.grid.top(tile) / window, left = c_.grid.left(tile) / window;
+        const int64_t start = ((c_.grid.image(tile) * height + top) * width + left) * g_.channels + channel;
+        const int64_t rows = std::min(kOut / window, height - top), across = std::min(kOut / window, width - left);
+        for (int64_t i = 0; i < rows; ++i)
+            for (int64_t j = 0; j < across; ++j)
+                for (int64_t c = 0; c < columns; c += kBlock) {
+                    const int64_t at = start + (i * width + j) * g_.channels + c;
+                    __builtin_prefetch(g_.target + at, 1);
+                    if (g_.finish.mask) __builtin_prefetch(g_.finish.mask + at);
+                }
+    }
+
+    // What a sum becomes: `at` is its place in the target before pooling.
+    Vec finished(Vec v, Vec bias, int64_t at) const {
+        v += bias;
+        if (g_.finish.residual) v += load(g_.finish.residual + at);
+        if (g_.finish.mask) v = load(g_.finish.mask + at) > Vec{} ? v : Vec{};
+        return g_.finish.activation.id == kRelu ? at_least(v, Vec{}) : v;
+    }
+
+    // The maxima of the tile's 2x2 windows, the first of equal ones, a NaN before all.
+    void put_maxima(const Vec* y, int64_t tile, int64_t start, int64_t channel) const {
+        typedef std::uint8_t Bytes __attribute__((vector_size(kLanes)));
+        const Vec bias = g_.finish.bias ? load(g_.finish.bias + channel) : Vec{};
+        const int64_t height = g_.out_height / 2, width = g_.out_width / 2;
+        const int64_t top = c_.grid.top(tile) / 2, left = c_.grid.left(tile) / 2;
+        for (int64_t i = 0; i < std::min<int64_t>(kOut / 2, height - top); ++i)
+            for (int64_t j = 0; j < std::min<int64_t>(kOut / 2, width - left); ++j) {
+                Vec best = {};
+                IVec where = {};
+                for (int q = 0; q < 4; ++q) {
+                    const int64_t row = 2 * i + q / 2, column = 2 * j + q % 2;
+                    const Vec v =
+                        finished(y[row * kOut + column], bias, start + (row * g_.out_width + column) * g_.channels);
+                    const IVec better = (v > best) | ((v != v) & (best == best));
+                    best = q == 0 ? v : better ? v : best;
+                    where = q == 0 ? IVec{} : better ? IVec{} + q : where;
+                }
+                const int64_t at =
+                    ((c_.grid.image(tile) * height + top + i) * width + left + j) * g_.channels + channel;
+                store(g_.target + at, best);
+                if (!g_.positions) continue;
+                const Bytes places = __builtin_convertvector(where, Bytes);
+                std::memcpy(g_.positions + at, &places, kLanes);
+            }
+    }
+
+    void put(const Vec* y, int64_t start, int64_t channel, int64_t height, int64_t width) const {
+        const Vec bias = g_.finish.bias ? load(g_.finish.bias + channel) : Vec{};
+        for (int64_t i = 0; i < height; ++i)
+            for (int64_t j = 0; j < width; ++j) {
+                const int64_t at = start + (i * g_.out_width + j) * g_.channels;
+                store(g_.target + at, finished(y[i * kOut + j], bias, at));
+            }
+    }
+
+    const Image& g_;
+    const Cut<Pairs> c_;
+    const Layout l_;
+    char* scratch_;
+    const float* weights_;
+    int threads_inputs_;
+};
+
+}  // namespace STRIATE_ISA_NS
+}  // namespace striate
