@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from .animate import run_animate
 from .bench import Options, run_bench
 from .explain import run_explain
 from .notebook import run_notebook
@@ -131,3 +132,20 @@ def summary(
 ) -> None:
     """Prints a summary."""
     run_summary(file, as_json, field)
+
+
+@app.command(help="Write LAYER at work on a picture or on numbers, window by window: a page that plays, a GIF, ...")
+def animate(
+    layer: Annotated[str, typer.Argument(metavar="LAYER", help='Such as "Conv2D(1, 3, strides=2)".')],
+    given: Annotated[str, typer.Option("--input", metavar="FILE|HxWxC", help="A picture, or a size: 7x7x1.")] = "7x7x1",
+    out: Annotated[Path, typer.Option(help="A .html, .gif, .mp4, .svg or .png file.")] = Path("animation.html"),
+    view: Annotated[str, typer.Option(help="Transposed convolutions: scatter, or zeros (between units).")] = "scatter",
+    theme: Annotated[str | None, typer.Option(help="light or dark; pages follow the reader's preference.")] = None,
+    frame: Annotated[int | None, typer.Option(help="The frame of a still, from 0; half-way by default.")] = None,
+    limit: Annotated[int, typer.Option(help="The most frames.")] = 240,
+    seconds: Annotated[float, typer.Option(help="How long a frame is shown.")] = 0.7,
+    tall: Annotated[bool, typer.Option("--tall", help="Films and stills for narrow screens.")] = False,
+) -> None:
+    """Writes an animation."""
+    options = {"view": view, "theme": theme, "frame": frame, "limit": limit, "seconds": seconds, "tall": tall}
+    run_animate(layer, given, out, options)

@@ -8,6 +8,7 @@ from striate.core.lazy import attach
 _NAMES = {
     "Animation": "striate.explain.animation.animation",
     "Attribution": "striate.explain.attribution.result",
+    "Diagram": "striate.explain.diagram",
     "Drawing": "striate.explain.drawing",
     "FeatureMaps": "striate.explain.features",
     "animate": "striate.explain.animation.animation",
@@ -21,6 +22,7 @@ _NAMES = {
     "guided": "striate.explain.attribution.backprop",
     "integrated_gradients": "striate.explain.attribution.integrated",
     "maximise": "striate.explain.ascent",
+    "model_diagram": "striate.explain.diagram",
     "occlusion": "striate.explain.attribution.occlusion_map",
     "profile": "striate.explain.profiling",
     "saliency": "striate.explain.attribution.backprop",
@@ -31,6 +33,7 @@ _NAMES = {
     "show_pooling": "striate.explain.numbers",
     "show_transposed": "striate.explain.sizes",
     "show_window": "striate.explain.sizes",
+    "to_svg": "striate.explain.volumes",
 }
 
 __getattr__, _dir = attach(__name__, (), _NAMES)
