@@ -139,6 +139,7 @@ class TestIntegratedGradients:
         model, x = network(), image(3, *SHAPE)
         found = explain.integrated_gradients(model, x, 1, baseline=0.2, steps=200)
         logits = keras.Model(model.inputs, model.get_layer("mean").output)
+        kernel, bias = model.get_layer("out").get_weights()
 
         def score(v: np.ndarray) -> np.ndarray:
             return (logits(v) @ kernel + bias)[:, 1]

@@ -20,6 +20,7 @@ _PROVIDERS = (
     "striate.random",
     "striate.models",
     "striate.datasets.images",
+    "striate.explain.diagram",
 )
 __getattr__, _dir = exported(__name__, "keras.utils", _PROVIDERS)
 
