@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from benchmarks.figures import relative_error, summary
 from benchmarks.jobs import Job
 from benchmarks.machine import available_memory
 from benchmarks.process import Team, WorkerFailed
-from benchmarks.settings import Settings, start
+from benchmarks.settings import Settings, start, title_of
 
 LEAST_MEMORY = 2.5 * 2**30  # bytes that have to be free before another candidate prepares
 ALLOWED_ERROR = {"infer": 2e-3, "train": 2e-2}  # ncnn's Winograd comes to 5e-4; losses are compared after some steps
@@ -69,6 +70,7 @@ class Race:
             raise WorkerFailed("not enough memory is free")
         if settings.late and self.times:
             raise WorkerFailed("no time left")
+        worker.tick = partial(settings.say, f"{self.title}: preparing {title_of(name)}")
         found["prepare"] = worker.ask("prepare", settings.wait, job=job.to_json())["seconds"]
         output = settings.folder / f"{name}.npy"
         first = worker.ask("first", settings.wait, output=str(output))

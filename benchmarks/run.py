@@ -14,10 +14,21 @@ import os
 import shutil
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)  # fmt: skip
 
 from benchmarks import chart, machine, table
 from benchmarks.measure import measure
@@ -34,7 +45,7 @@ FULL, QUICK = (12, 0.4), (5, 0.15)  # rounds, seconds of a turn
 def main(arguments: list[str] | None = None) -> int:
     """Measures, prints, writes."""
     options = _options(arguments)
-    console = Console(width=None if sys.stdout.isatty() else 100)
+    console = Console()
     end_on_signals()
     try:
         rows = chosen(options.only, options.quick)
@@ -45,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         console.print("bench: stopped; no worker is left.")
         return 130
-    table.print_report(report, console)
+    table.print_report(report, Console(width=100))
     name = "trial" if options.quick or options.rivals else "latest"
     if options.only and name == "latest":
         report = table.joined(earlier(RESULTS / "latest.json"), report)
@@ -92,16 +103,33 @@ def run(rows: list[Row], settings: Settings, console: Console) -> dict[str, Any]
         shutil.rmtree(folder.parent)  # an engine that has changed may draw other weights
     report: dict[str, Any] = {"machine": machine.described(settings.threads), "rows": []}
     report["settings"] = {"rounds": settings.rounds, "seconds": settings.seconds, "quick": settings.quick}
-    for number, row in enumerate(rows, 1):
+    for number, row in enumerate(rows):
         if settings.late:
             console.print(f"{row.title}: left out, no time left", highlight=False)
             continue
-        with console.status(row.title) as status:
-            settings.say = lambda text, n=number, s=status: s.update(f"[{n}/{len(rows)}] {text}".replace("[", r"\["))
+        with progress(console) as shown:
+            task = shown.add_task(row.title, total=len(rows), completed=number)
+            settings.say = partial(_say, shown, task)
             report["rows"].append(measure(row, settings))
         for line in table.summary_lines({"rows": report["rows"][-1:]}):
             console.print(told(line), highlight=False, markup=False, soft_wrap=True)
     return report
+
+
+def progress(console: Console) -> Progress:
+    """One line: which row, who does what, since when. It is drawn when something is said, never during a turn."""
+    columns = (
+        SpinnerColumn(),
+        BarColumn(12),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    return Progress(*columns, console=console, transient=True, auto_refresh=False, disable=not console.is_terminal)
+
+
+def _say(shown: Progress, task: TaskID, text: str) -> None:
+    shown.update(task, description=escape(text), refresh=True)
 
 
 def told(line: tuple[str, ...]) -> str:

@@ -121,8 +121,8 @@ ROWS: tuple[Row, ...] = (
         shape=(64, 64, 3), targets=_against(TRAINERS, 0.55), batch=32, steps=3, optimizer="sgd", quick=False,
     ),
     replace(
-        _STEP, name="train-lenet", title="training step, LeNet, batch 32", model="lenet", shape=(), batch=32, steps=50,
-        targets=_against(TRAINERS, 0.30), optimizer="sgd",
+        _STEP, name="train-lenet", title="training step, LeNet, batch 32, Adam", model="lenet", shape=(), batch=32,
+        steps=50, targets=_against(TRAINERS, 0.30),
     ),
     replace(_CALL, name="predict-tiny", title="predict, tiny network, batch 1", kind="predict"),
     _CALL,

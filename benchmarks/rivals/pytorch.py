@@ -100,6 +100,6 @@ def without_softmax(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": lambda parameters: torch.optim.Adam(parameters, 1e-3, eps=1e-7),
-    "sgd": lambda parameters: torch.optim.SGD(parameters, 0.01, momentum=0.9),
+    "adam": lambda parameters: torch.optim.Adam(parameters, 1e-3, eps=1e-7, fused=True),
+    "sgd": lambda parameters: torch.optim.SGD(parameters, 0.01, momentum=0.9, fused=True),
 }
