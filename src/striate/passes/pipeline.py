@@ -11,6 +11,7 @@ from striate.passes.cse import merge_common
 from striate.passes.fold_affine import fold_affine
 from striate.passes.fuse import fuse
 from striate.passes.fuse_blocks import fuse_blocks
+from striate.passes.pads import merge_pads
 from striate.passes.pooling import shrink_pooling
 from striate.passes.simplify import simplify
 from striate.primitives import infer_node
@@ -23,6 +24,7 @@ def optimize(graph: Graph, stable: frozenset[int]) -> Graph:
         fold_constants,
         simplify,
         merge_common,
+        merge_pads,
         shrink_pooling,
         merge_common,
         lambda g: fold_affine(g, stable),
