@@ -12,6 +12,7 @@ import typer
 from .animate import run_animate
 from .bench import Options, run_bench
 from .explain import run_explain
+from .features import Wanted, run_features
 from .notebook import run_notebook
 from .script import run_script
 from .summary import run_summary
@@ -149,3 +150,27 @@ def animate(
     """Writes an animation."""
     options = {"view": view, "theme": theme, "frame": frame, "limit": limit, "seconds": seconds, "tall": tall}
     run_animate(layer, given, out, options)
+
+
+@app.command(help="Draw what the layers of a model make of IMAGE, or which parts of it a decision rests on.")
+def features(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture: PNG, JPEG, ...")],
+    model: Annotated[str, typer.Option(metavar="NAME|FILE", help="vgg19, ..., or a .keras or .h5 file.")] = "vgg19",
+    weights: Annotated[str | None, typer.Option(help="Of a NAME: a file, or 'random'; ImageNet's by default.")] = None,
+    layers: Annotated[str | None, typer.Option(help="Names, indices or types, with commas between.")] = None,
+    channels: Annotated[int, typer.Option(help="How many of each layer.")] = 8,
+    by: Annotated[str, typer.Option(help="Which ones: random or strength.")] = "random",
+    seed: Annotated[int, typer.Option(help="Of the random choice.")] = 0,
+    attribution: Annotated[
+        str | None, typer.Option(metavar="METHOD", help="Instead: grad-cam, saliency or integrated-gradients.")
+    ] = None,
+    target: Annotated[int | None, typer.Option(help="The class that an attribution explains.")] = None,
+    scale: Annotated[str, typer.Option(help="The numbers of a pixel: 0-255, 0-1, -1-1 or auto.")] = "auto",
+    size: Annotated[int, typer.Option(help="Pixels of a side that the model leaves open.")] = 224,
+    theme: Annotated[str, typer.Option(help="light, dark or auto (transparent).")] = "light",
+    out: Annotated[Path, typer.Option(help="A .png, .svg, .pdf or .jpg file.")] = Path("features.png"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Writes feature maps."""
+    options = (image, model, weights, layers, channels, by, seed, attribution, target, scale, size, theme, out, as_json)
+    run_features(Wanted(*options))
