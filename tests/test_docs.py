@@ -36,6 +36,17 @@ def test_the_page_on_training_runs() -> None:
     exec(compile("\n".join(blocks), "docs/training.md", "exec"), {"__name__": "__main__"})
 
 
+def test_the_page_on_features_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All its blocks, as one program; the files that it names are there afterwards."""
+    text = (ROOT / "docs" / "features.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    monkeypatch.chdir(tmp_path)
+    exec(compile("\n".join(blocks), "docs/features.md", "exec"), {"__name__": "__main__"})
+    written = set(re.findall(r'"(\w+\.(?:png|svg))"', "".join(blocks)))
+    assert len(written) >= 7
+    assert written == {p.name for p in tmp_path.iterdir()}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#]+)\)", page.read_text())
