@@ -21,7 +21,7 @@ def prepare(job: jobs.Job) -> jobs.Work:
     x = jobs.channels_first(jobs.images(job)) if first else jobs.images(job)
     model.reshape(list(x.shape))
     request = core.compile_model(model, "CPU", settings(job)).create_infer_request()
-    request.set_input_tensor(openvino.Tensor(x, shared_memory=True))
+    request.set_input_tensor(openvino.Tensor(x))
 
     def run() -> np.ndarray:
         request.infer()
