@@ -24,12 +24,15 @@ _NAMES = {
     "Operation": "striate.trace",
     "Optimizer": "striate.optimizers",
     "Regularizer": "striate.regularizers",
+    "RematScope": "striate.trace.remat",
     "Sequential": "striate.models",
     "Variable": "striate.trace",
     "grad": "striate.trace",
     "install_as_keras": "striate.alias",
     "jit": "striate.trace",
     "name_scope": "striate.trace",
+    "transposed_of": "striate.explain",
+    "remat": "striate.layers.remat",
     "value_and_grad": "striate.trace",
 }
 

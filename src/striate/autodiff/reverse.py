@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from striate.autodiff.again import Again
 from striate.core import dtypes
 from striate.ir import Builder, Graph, Node, Value, at, building, toposort
 from striate.ir.where import GRADIENT, noted
@@ -40,13 +41,13 @@ def gradients(
         NotDifferentiableError: a path from `wrt` to `outputs` passes an op without a gradient.
     """
     nodes = toposort(outputs, wrt)
-    active = _active(nodes, wrt)
+    active, again = _active(nodes, wrt), Again(nodes, outputs)
     sums: dict[int, Array] = {}
     for value, g in zip(outputs, cotangents, strict=True):
         _accumulate(sums, active, value, g)
     for node in reversed(nodes):
         with at(noted(node.where, GRADIENT)):
-            _backward(node, sums, active, rules or {})
+            _backward(node, sums, active, rules or {}, again)
     return [sums.get(id(v), _zeros(v)) for v in wrt]
 
 
@@ -83,7 +84,7 @@ def _accumulate(sums: dict[int, Array], active: set[int], value: Value, g: Array
         sums[id(value)] = add(sums[id(value)], g) if id(value) in sums else g
 
 
-def _backward(node: Node, sums: dict[int, Array], active: set[int], rules: Mapping[str, Vjp]) -> None:
+def _backward(node: Node, sums: dict[int, Array], active: set[int], rules: Mapping[str, Vjp], again: Again) -> None:
     if not any(id(v) in sums for v in node.outputs) or not any(id(v) in active for v in node.inputs):
         return
     rule = rules.get(node.op, get(node.op).vjp)
@@ -91,7 +92,8 @@ def _backward(node: Node, sums: dict[int, Array], active: set[int], rules: Mappi
         raise NotDifferentiableError(f"'{node.op}' has no gradient. Put stop_gradient before it, or use another op.")
     gs = tuple(sums.get(id(v), _zeros(v)) for v in node.outputs)
     single = get(node.op).avals(node.inputs, node.params)[1]
-    results = rule(gs[0] if single else gs, node.outputs[0] if single else node.outputs, *node.inputs, **node.params)
+    inputs, outputs = again.values(node)
+    results = rule(gs[0] if single else gs, outputs[0] if single else tuple(outputs), *inputs, **node.params)
     for value, g in zip(node.inputs, results, strict=True):
         _accumulate(sums, active, value, g)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from striate.ir.graph import Aval, Graph, Node, Value, toposort
+from striate.ir.graph import Aval, Graph, Node, Segment, Value, toposort
 
 
 class Builder:
@@ -24,6 +24,7 @@ class Builder:
         self.inputs: list[Value] = []
         self.nodes: list[Node] = []
         self.captured: dict[int, tuple[Value, Value]] = {}
+        self.segment: Segment | None = None  # that new nodes belong to
 
     def value(self, aval: Aval, node: Node | None = None, index: int = 0, data: np.ndarray | None = None) -> Value:
         made = self.value_type(aval, node, index, data)
@@ -57,6 +58,7 @@ class Builder:
     def add(self, op: str, inputs: Sequence[Value], params: dict[str, Any], avals: Sequence[Aval]) -> tuple[Value, ...]:
         node = Node(op, [self.own(v) for v in inputs], params)
         node.outputs = tuple(self.value(aval, node, i) for i, aval in enumerate(avals))
+        node.segment = self.segment
         self.nodes.append(node)
         return node.outputs
 

@@ -46,9 +46,12 @@ class Value:
 
 
 class Node:
-    """One application of a primitive, by name. `where`: the layers that it comes from (see `ir.where`)."""
+    """One application of a primitive, by name.
 
-    __slots__ = ("inputs", "op", "outputs", "params", "where")
+    `where`: the layers that it comes from (see `ir.where`); `segment`: the part of a program that it belongs to.
+    """
+
+    __slots__ = ("inputs", "op", "outputs", "params", "segment", "where")
 
     def __init__(
         self, op: str, inputs: Sequence[Value], params: Mapping[str, Any], outputs: Sequence[Value] = ()
@@ -56,6 +59,16 @@ class Node:
         self.op, self.inputs, self.params = op, tuple(inputs), dict(params)
         self.outputs = tuple(outputs)
         self.where = here()
+        self.segment: Segment | None = None
+
+
+class Segment:
+    """A part of a program whose values are computed again for the backward side, unless it is `dissolved`."""
+
+    __slots__ = ("dissolved",)
+
+    def __init__(self) -> None:
+        self.dissolved = False
 
 
 class Graph:

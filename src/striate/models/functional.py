@@ -18,6 +18,7 @@ from striate.layers.input_spec import InputSpec
 from striate.layers.layer import Layer
 from striate.layers.tracking import changes
 from striate.models import functional_config
+from striate.models.cutting import Cut
 from striate.models.function import Function, check_shape, symbols
 from striate.models.model import Model
 from striate.models.subgraph import starting_at
@@ -25,6 +26,7 @@ from striate.ops.base import cast_to
 from striate.trace import FunctionOperation, KerasTensor, any_symbolic, current_tracer
 from striate.trace.compiled import CompiledFunction
 from striate.trace.operators import OPS
+from striate.trace.remat import may_cut
 
 
 @export("keras.src.models.functional.Functional", "keras.models.Functional")
@@ -48,6 +50,8 @@ class Functional(Function, Model):
         "_quick",
         "output_names",
     }
+
+    _cuts_itself = True
 
     def __init__(self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any) -> None:
         trainable = kwargs.pop("trainable", None)
@@ -118,11 +122,16 @@ class Functional(Function, Model):
         values = [self._standard_input(v, t) for v, t in zip(given, self._inputs, strict=True)]
         eager = any(v is None for v in values) or not self._compiles or self.run_eagerly
         if eager or current_tracer() is not None or any_symbolic(*values):
-            return _single(self.run_graph(values))
+            return _single(self.run_graph(values, self._cut()))
         compiled = self._cache.get((training, changes()), lambda *xs: _single(self.run_graph(list(xs))), values)
         if len(values) == 1 and values[0] is given[0] and training is None:
             self._remember(values[0], compiled)
         return compiled(values)
+
+    def _cut(self) -> Cut | None:
+        """How the operations are called where they are computed again for the backward side."""
+        mode = self._remat_mode
+        return Cut(self._nodes) if mode is not None and mode.mode == "full" and may_cut() else None
 
     def _remember(self, x: np.ndarray, compiled: CompiledFunction) -> None:
         if len(self._quick) >= 16:

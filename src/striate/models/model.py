@@ -25,6 +25,7 @@ class Model(Trainer, Layer):
     """
 
     _UNTRACKED = Layer._UNTRACKED | Trainer._OF_TRAINING
+    _has_parts, _cuts_itself = True, False
     _FUNCTIONAL: Any = None  # filled by `models.functional`: what Model(inputs, outputs) makes
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:

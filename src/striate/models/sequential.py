@@ -28,6 +28,8 @@ class Sequential(Model):
 
     _UNTRACKED = Model._UNTRACKED | {"_functional", "_row"}
 
+    _cuts_itself = True
+
     def __init__(self, layers: Any = None, trainable: bool = True, name: str | None = None) -> None:
         super().__init__(trainable=trainable, name=name)
         self._functional: Functional | None = None
@@ -152,6 +154,7 @@ class Sequential(Model):
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Runs the layers on `inputs`."""
         if self._functional is not None and not self._other_sizes(inputs):
+            self._functional.__dict__["_remat_mode"] = self._remat_mode
             return self._functional.call(inputs, training=training, mask=mask)
         for layer in self.layers:
             inputs = layer(inputs)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from striate.core import tree
 from striate.core.registry import export
 from striate.ir import Aval, inside
+from striate.trace import remat
 from striate.trace.keras_tensor import KerasTensor, any_symbolic
 from striate.trace.naming import auto_name, to_snake_case
 from striate.trace.tracing import TracedTensor, trace
@@ -101,6 +102,9 @@ class Node:
 class Operation:
     """Something that maps tensors to tensors and can stand in the layer graph."""
 
+    _remat_mode: remat.RematMode | None = None
+    _has_parts = False  # whether rematerialisation is a matter of the operations inside
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Operation:
         instance = super().__new__(cls)
         instance.__dict__["_auto_config_args"] = (args, kwargs)
@@ -115,11 +119,15 @@ class Operation:
         self.name = name
         self._inbound_nodes: list[Node] = []
         self._outbound_nodes: list[Node] = []
+        if (mode := remat.current_mode()) is not None:
+            self.__dict__["_remat_mode"] = mode
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if any_symbolic(args, kwargs):
             return self.symbolic_call(*args, **kwargs)
         with inside(self.name):
+            if self._remat_mode is not None:
+                return remat.call(self, self._remat_mode, args, kwargs)
             return self.call(*args, **kwargs)
 
     def symbolic_call(self, *args: Any, **kwargs: Any) -> Any:
