@@ -26,12 +26,14 @@ class FeatureMaps(Mapping[str, np.ndarray]):
         channels: of each layer, the channels chosen for drawing.
         image: the input, with its batch axis.
         by: how the channels were chosen.
+        picture: what is drawn beside the maps; None for the input.
     """
 
     maps: dict[str, np.ndarray]
     channels: dict[str, tuple[int, ...]]
     image: np.ndarray
     by: str = "random"
+    picture: Any = None
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self.maps[name]
@@ -63,7 +65,7 @@ class FeatureMaps(Mapping[str, np.ndarray]):
             cmap: matplotlib's name of the colours, from small to large activations.
             theme: `"light"`, `"dark"` or `"auto"` (transparent, grey text).
         """
-        shown = self.image[sample] if image is None else np.asarray(image)
+        shown = np.asarray(next(p for p in (image, self.picture, self.image[sample]) if p is not None))
         rows = [[(n, c) for c in self.channels[n]] for n in self.maps]
         if max(len(r) for r in rows) == 1:
             return self._grid(shown, rows, columns or 3, sample, cmap, theme)
@@ -90,9 +92,9 @@ class FeatureMaps(Mapping[str, np.ndarray]):
         wide = min(columns or max(len(r) for r in rows), max(len(r) for r in rows))
         lines = [-(-len(r) // wide) for r in rows]
         high = _PANEL * _ratio(shown)
-        figure = figures.new_figure((wide + 1.3) * _PANEL, (sum(lines) + 1) * (high + 0.33), theme)
-        grid = figure.add_gridspec(sum(lines) + 1, wide + 1, width_ratios=[1.2, *[1] * wide])
-        self._image(figure.add_subplot(grid[0, 1]), shown, theme, 8.5)
+        figure = figures.new_figure((wide + 1.35) * _PANEL, (sum(lines) + 1) * (high + 0.36), theme)
+        grid = figure.add_gridspec(sum(lines) + 1, wide + 1, width_ratios=[1.3, *[1] * wide])
+        self._image(figure.add_subplot(grid[0, 1]), shown, theme, 10)
         _label(figure.add_subplot(grid[0, 0]), "input", self._how(), theme)
         line = 1
         for row, used in zip(rows, lines, strict=True):
@@ -101,7 +103,7 @@ class FeatureMaps(Mapping[str, np.ndarray]):
             for n, (_, channel) in enumerate(row):
                 axes = figure.add_subplot(grid[line + n // wide, 1 + n % wide])
                 figures.show(axes, values[..., channel], cmap)
-                figures.panel(axes, f"{channel}", theme, 8.5)
+                figures.panel(axes, f"{channel}", theme, 10)
             line += used
         return figure
 
@@ -137,8 +139,8 @@ def _count(values: np.ndarray) -> str:
 def _label(axes: Any, name: str, note: str, theme: str) -> None:
     colours = figures.theme_of(theme)
     axes.set_axis_off()
-    axes.text(0.5, 0.54, name, ha="center", va="bottom", fontsize=9.5, color=colours.ink, transform=axes.transAxes)
-    axes.text(0.5, 0.46, note, ha="center", va="top", fontsize=8, color=colours.faint, transform=axes.transAxes)
+    axes.text(0.5, 0.54, name, ha="center", va="bottom", fontsize=11, color=colours.ink, transform=axes.transAxes)
+    axes.text(0.5, 0.46, note, ha="center", va="top", fontsize=9, color=colours.faint, transform=axes.transAxes)
 
 
 def feature_maps(
@@ -148,6 +150,7 @@ def feature_maps(
     channels: Any = 8,
     by: str = "random",
     seed: int | None = 0,
+    picture: Any = None,
 ) -> FeatureMaps:
     """What layers of any model make of an image: all their outputs from one compiled run.
 
@@ -160,6 +163,7 @@ def feature_maps(
         channels: how many of each layer to draw, `"all"`, or a list of channels' numbers from 0.
         by: how they are chosen: `"random"` or `"strength"` (those of the largest mean activation, strongest first).
         seed: of the random choice; None for another one each time.
+        picture: the image as it was before preprocessing, to be drawn beside the maps; by default the input.
 
     Returns:
         `FeatureMaps`: a mapping from names to arrays, and `.figure()`.
@@ -172,7 +176,7 @@ def feature_maps(
     maps = _run(model, given, found)
     rng = np.random.default_rng(seed)
     picked = {name: _chosen(values, channels, by, rng, name) for name, values in maps.items()}
-    return FeatureMaps(maps, picked, given.x, by)
+    return FeatureMaps(maps, picked, given.x, by, picture)
 
 
 def _run(model: Any, given: Inputs, found: Sequence[Found]) -> dict[str, np.ndarray]:

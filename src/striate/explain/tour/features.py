@@ -100,16 +100,13 @@ plt.show()""",
 
 
 _VGG_MAPS = (
-    "np.random.seed(0)\nn_rows, n_cols = 3, 2\n"
-    "fig, axes = plt.subplots(n_rows, n_cols, figsize=(11, 19), layout='constrained')\n\n"
-    "for i in range(len(features)):\n    feature_map = features[i]\n    num_channels = feature_map.shape[-1]\n"
-    "    row = i // n_cols\n    col = i % n_cols\n    if i == 0:\n        axes[row, col].imshow(image)\n"
-    "        axes[row, col].set_title('Original image')\n    else:\n"
-    "        random_feature = np.random.choice(num_channels)\n"
-    "        axes[row, col].imshow(feature_map[0, ..., random_feature])\n"
-    "        axes[row, col].set_title('{} channel {} of {}'.format(\n"
-    "            layer_names[i-1], random_feature + 1, num_channels))\n\n"
-    "    axes[row, col].get_xaxis().set_visible(False)\n    axes[row, col].get_yaxis().set_visible(False)\nplt.show()"
+    "from striate import explain\n\n"
+    "maps = explain.feature_maps(vgg, image_processed, layer_names, channels=1, picture=image)\n"
+    "maps.figure(columns=2, theme='auto')"
+)
+_VGG_STRONGEST = (
+    "maps = explain.feature_maps(vgg, image_processed, layer_names, channels=3, by='strength', picture=image)\n"
+    "maps.figure(theme='auto')"
 )
 
 
@@ -156,6 +153,8 @@ for feature_map in features:
             "and each of their units has seen more of the picture.</p>"
         ),
         Code(_VGG_MAPS, "The picture, and one feature map from each of VGG-19's five blocks, from fine to coarse"),
+        Text("<p>And the three channels of each that answer most to this picture:</p>"),
+        Code(_VGG_STRONGEST, "The picture, and the three strongest feature maps of each of VGG-19's five blocks"),
         Text(
             "<p>How much of the picture one unit of each depth has seen, its <em>receptive field</em>, follows from "
             "the kernels and strides below it:</p>"

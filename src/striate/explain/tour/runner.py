@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..figures import png
 from .parts import Code
 
 _GREY = "#7b7f87"  # readable on a light and on a dark page
@@ -58,10 +59,10 @@ class Runner:
             warnings.filterwarnings("ignore", message=".*non-interactive.*")
             value = self._execute(code.source, f"<tour: {name}>")
         text = printed.getvalue()
-        html = _html(value)
-        if value is not None and not html:
+        html, figures = _html(value), _figures(value)
+        if value is not None and not html and not _is_free(value):
             text += f"{value!r}\n"
-        return Outcome(code, text, html, tuple(_figures()))
+        return Outcome(code, text, html, tuple(figures))
 
     def _execute(self, source: str, name: str) -> Any:
         """The value of the last expression, None where the cell ends with a statement."""
@@ -93,11 +94,16 @@ def _html(value: Any) -> str:
     return represent() or "" if callable(represent) else ""
 
 
-def _figures() -> list[bytes]:
-    """The open figures as PNG files; they are closed."""
+def _is_free(value: Any) -> bool:
+    """Whether it is a matplotlib figure that pyplot does not know."""
+    return hasattr(value, "savefig") and not hasattr(value, "number")
+
+
+def _figures(value: Any = None) -> list[bytes]:
+    """The open figures as PNG files, which are closed; and `value`, if it is one that stands by itself."""
     import matplotlib.pyplot as plt
 
-    found = []
+    found = [png(value)] if _is_free(value) else []
     for number in plt.get_fignums():
         buffer = io.BytesIO()
         plt.figure(number).savefig(buffer, format="png", bbox_inches="tight", transparent=True)
