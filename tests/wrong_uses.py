@@ -336,3 +336,69 @@ def a_dropout_rate_above_one(k, tmp):
 @row(TypeError, "RepeatVector", "integer", "'x'")
 def repeating_a_string_of_times(k, tmp):
     k.layers.RepeatVector("x")
+
+
+# The smallest changes that fit ----------------------------------------------------------------------------------------
+
+
+@row(ValueError, "d1", "5·5·2 = 50", "there are 72", "GlobalAveragePooling2D", "built for")
+def a_dense_layer_behind_a_larger_picture(k, tmp):
+    flat, dense = k.layers.Flatten(name="flat"), k.layers.Dense(3, name="d1")
+    dense(flat(k.Input((5, 5, 2))))
+    dense(flat(image(1, 6, 6, 2)))
+
+
+@row(ValueError, "plus", "(7, 7, 4)", "(6, 6, 4)", "ZeroPadding2D(((0, 1), (0, 1)))", "Cropping2D", keras=True)
+def adding_sizes_that_were_rounded_down(k, tmp):
+    x = k.Input((7, 7, 4))
+    halved = k.layers.MaxPooling2D(2)(x)
+    k.layers.Add(name="plus")([x, k.layers.UpSampling2D(2)(halved)])
+
+
+@row(ValueError, "plus", "Conv2D(4, 1)", "4 channels")
+def adding_other_channels(k, tmp):
+    k.layers.Add(name="plus")([k.Input((7, 7, 4)), k.Input((7, 7, 3))])
+
+
+@row(ValueError, "both", "Cropping1D((0, 1)) on the first", "ZeroPadding1D((0, 1)) on the second")
+def joining_sequences_of_other_lengths(k, tmp):
+    k.layers.Concatenate(name="both")([k.Input((9, 4)), k.Input((8, 2))])
+
+
+@row(ValueError, "c1", "made for 3 channels", "np.repeat(x, 3, axis=-1)")
+def a_grey_picture_for_a_colour_layer(k, tmp):
+    layer = k.layers.Conv2D(2, 3, name="c1")
+    layer.build((None, 8, 8, 3))
+    layer(image(1, 8, 8, 1))
+
+
+@row(ValueError, "c1", "np.moveaxis(x, 1, -1)")
+def channels_in_front(k, tmp):
+    layer = k.layers.Conv2D(2, 3, name="c1")
+    layer.build((None, 8, 8, 3))
+    layer(image(1, 3, 8, 8))
+
+
+@row(
+    ValueError,
+    "o' = 2(2 - 1) + 0 + 2 - 8 = -4",
+    "5 less padding (at most 3 in all)",
+    "an input of at least 5",
+    keras=False,
+)
+def a_transposed_convolution_that_is_all_padding(k, tmp):
+    k.layers.Conv1DTranspose(1, 2, strides=2, padding=4, name="t1")(image(1, 2, 1))
+
+
+@row(ValueError, "input channels: 3 in the layer, 1 in the file", keras=False)
+def weights_of_a_layer_for_grey_pictures(k, tmp):
+    saved, model = (k.Sequential([k.Input((8, 8, c)), k.layers.Conv2D(2, 3, name="c1")]) for c in (1, 3))
+    saved.save_weights(tmp / "grey.weights.h5")
+    model.load_weights(tmp / "grey.weights.h5")
+
+
+@row(ValueError, "features", "Flatten", "32 in the layer, 50 in the file", keras=False)
+def weights_for_another_size_of_pictures(k, tmp):
+    made = [k.Sequential([k.Input((n, n, 2)), k.layers.Flatten(), k.layers.Dense(3)]) for n in (5, 4)]
+    made[0].save_weights(tmp / "large.weights.h5")
+    made[1].load_weights(tmp / "large.weights.h5")

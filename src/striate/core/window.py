@@ -400,7 +400,12 @@ def _transposed_empty(i: int, k: int, s: int, padding: Padding, d: int, output_p
     size = transposed_size(i, k, s, padding, d, output_padding)
     numbers = f"o' = {s}({i} - 1) + {a} + {effective_kernel(k, d)} - {lo + hi} = {size}"
     problem = f"a transposed convolution of an input of {i} with {_shown(padding)} has no output ({numbers})"
-    return message(where, problem, "Use less padding, a larger kernel, or a larger input")
+    short = 1 - (size or 0)
+    input_ = f"an input of at least {i - (-short // s)}"
+    padding_ = f"{short} less padding (at most {lo + hi - short} in all)" if lo + hi >= short else ""
+    kernel = "" if isinstance(padding, str) else f"a kernel of at least {k - (-short // d)}"
+    ways = [w for w in (padding_, kernel, input_) if w]
+    return message(where, problem, f"Use {' or '.join(ways)}")
 
 
 def _shown(padding: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from striate import activations, constraints, initializers, ops, regularizers
 from striate.core.errors import message
 from striate.core.registry import export
+from striate.layers.fitting import flattened_from
 from striate.layers.input_spec import InputSpec
 from striate.layers.layer import Layer
 
@@ -76,6 +77,9 @@ class Dense(Layer):
             else None
         )
         self.input_spec = InputSpec(min_ndim=2, axes={-1: features})
+
+    def _explain_axis(self, axis: int, size: int, shape: Any) -> str | None:
+        return flattened_from(self, size, shape[axis])
 
     @property
     def kernel(self) -> Any:

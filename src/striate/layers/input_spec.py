@@ -61,11 +61,8 @@ def check_inputs(specs: Any, inputs: Any, layer: Any) -> None:
         )
     for index, (x, spec) in enumerate(zip(given, wanted, strict=True)):
         if x is not None and spec is not None:
-            _check(
-                x,
-                spec,
-                f"Input {index} of layer '{layer.name}' ({type(layer).__name__}) is incompatible with the layer",
-            )
+            where = f"Input {index} of layer '{layer.name}' ({type(layer).__name__}) is incompatible with the layer"
+            _check(x, spec, where, layer)
 
 
 def _matched(specs: Any, inputs: Any) -> list[Any]:
@@ -77,7 +74,7 @@ def _matched(specs: Any, inputs: Any) -> list[Any]:
     return tree.flatten(inputs)
 
 
-def _check(x: Any, spec: InputSpec, where: str) -> None:
+def _check(x: Any, spec: InputSpec, where: str, layer: Any) -> None:
     if not hasattr(x, "shape"):
         raise ValueError(
             f"{where}: inputs to a layer should be tensors. Got '{x}' (of type {type(x)}). Pass a NumPy array."
@@ -92,9 +89,16 @@ def _check(x: Any, spec: InputSpec, where: str) -> None:
             raise ValueError(
                 f"{where}: expected axis {axis} of input shape to have value {size}, but received input with shape "
                 f"{shape}."
-                f" Give it an input with {size} there, or make a new layer for {shape[axis]}."
+                f" {_mended(layer, axis, size, shape)}."
             )
     _check_shape(shape, spec, where)
+
+
+def _mended(layer: Any, axis: int, size: int, shape: Any) -> str:
+    """What a layer itself has to say of another size on an axis, or what holds for every layer."""
+    own = getattr(layer, "_explain_axis", None)
+    told = own(axis, size, shape) if own is not None else None
+    return told or f"Give it an input with {size} there, or make a new layer for {shape[axis]}"
 
 
 def _check_rank(shape: Any, ndim: int, spec: InputSpec, where: str) -> None:

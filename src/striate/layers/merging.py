@@ -9,6 +9,7 @@ from typing import Any
 from striate import ops
 from striate.core.errors import message
 from striate.core.registry import export
+from striate.layers.fitting import mend_places, mend_shapes
 from striate.layers.layer import Layer
 from striate.trace import KerasTensor
 from striate.trace.masks import get_keras_mask
@@ -88,7 +89,7 @@ class Merge(Layer):
                 message(
                     self._where(),
                     f"Inputs have incompatible shapes. Received shapes {a} and {b} (without the batch axis)",
-                    "Sizes must be equal, or 1",
+                    mend_shapes(a, b),
                 )
             )
         return max(m, n) if 0 not in (m, n) else 0
@@ -228,8 +229,13 @@ class Concatenate(Merge):
                         self._where(),
                         "A `Concatenate` layer requires inputs with matching shapes except for the concatenation axis. "
                         f"Received: input_shape={input_shape}, which differ on axis {i}",
+                        self._mended(shapes, axis),
                     )
                 )
+
+    def _mended(self, shapes: list[Any], axis: int) -> str:
+        other = next((s for s in shapes if s[1:-1] != shapes[0][1:-1]), shapes[0])
+        return mend_places(shapes[0], other) if axis == len(other) - 1 else "Sizes must be equal on all other axes"
 
     def _axis(self, rank: int) -> int:
         if not -rank <= self.axis < rank:

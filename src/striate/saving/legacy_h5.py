@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from striate.core.errors import message
+from striate.layers.fitting import weight_difference
 from striate.saving import h5
 
 ATTRIBUTE_LIMIT = 64512  # bytes that one HDF5 object header can hold
@@ -141,7 +142,9 @@ def fits(variable: Any, dataset: Any, owner: str, skip_mismatch: bool) -> bool:
         f"{dataset.name!r} in {h5.file_name(dataset)} has shape {tuple(dataset.shape)}"
     )
     if not skip_mismatch:
-        raise ValueError(message(WHERE, problem, "Build the model that the file was saved from, or skip_mismatch=True"))
+        why = weight_difference(variable.path.rsplit("/", 1)[-1], tuple(variable.shape), tuple(dataset.shape))
+        fix = "Build the model that the file was saved from, or skip_mismatch=True"
+        raise ValueError(message(WHERE, f"{problem}. {why}", fix))
     h5.warn(message(WHERE, problem) + " Skipped.")
     return False
 

@@ -212,6 +212,16 @@ class BaseConv(WindowedLayer):
             else None
         )
 
+    def _explain_axis(self, axis: int, size: int, shape: Any) -> str | None:
+        """The channels that the kernel was made for."""
+        found = shape[axis]
+        kernel = f"Its kernel was made for {size} channel{'' if size == 1 else 's'}, and the input has {found}"
+        if size in shape[1:] and size != found and self.data_format == "channels_last" and shape[1] == size:
+            return f"{kernel}: axis 1 has {size}. Move it to the end with np.moveaxis(x, 1, -1)"
+        if found == 1:
+            return f"{kernel}. Repeat it with np.repeat(x, {size}, axis={axis}), or make a new layer for 1 channel"
+        return f"{kernel}. Give it {size}, or make a new layer for {found}"
+
     @property
     def kernel(self) -> Any:
         """The kernel, `(*kernel_size, channels / groups, filters)`."""
