@@ -1,5 +1,9 @@
 // exp, log and erf on vectors: Cody-Waite range reduction and minimax polynomials, within about 2 ulp. NaN stays NaN.
 #pragma once
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #include "core/simd.h"
 
 namespace striate {
@@ -12,7 +16,25 @@ inline Vec bits_to_float(IVec v) { return reinterpret_cast<Vec>(v); }
 inline IVec float_to_bits(Vec v) { return reinterpret_cast<IVec>(v); }
 inline Vec vabs(Vec x) { return bits_to_float(float_to_bits(x) & 0x7fffffff); }
 
-// The first n <= kLanes values; the other lanes are `rest`, and are not stored.
+// The first n <= kLanes values; the other lanes are `rest`, and are neither read nor stored.
+#if defined(__AVX512F__)
+inline Vec load_some(const float* p, int n, float rest = 0.0f) {
+    const auto lanes = static_cast<__mmask16>((1u << n) - 1);
+    return reinterpret_cast<Vec>(_mm512_mask_loadu_ps(reinterpret_cast<__m512>(splat(rest)), lanes, p));
+}
+inline void store_some(float* p, Vec v, int n) {
+    _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), reinterpret_cast<__m512>(v));
+}
+#elif defined(__AVX2__)
+inline IVec first_lanes(int n) { return IVec{0, 1, 2, 3, 4, 5, 6, 7} < n; }
+inline Vec load_some(const float* p, int n, float rest = 0.0f) {
+    const IVec lanes = first_lanes(n);
+    return select(lanes, reinterpret_cast<Vec>(_mm256_maskload_ps(p, reinterpret_cast<__m256i>(lanes))), splat(rest));
+}
+inline void store_some(float* p, Vec v, int n) {
+    _mm256_maskstore_ps(p, reinterpret_cast<__m256i>(first_lanes(n)), reinterpret_cast<__m256>(v));
+}
+#else
 inline Vec load_some(const float* p, int n, float rest = 0.0f) {
     if (n == kLanes) return load(p);
     Vec v = splat(rest);
@@ -23,6 +45,7 @@ inline void store_some(float* p, Vec v, int n) {
     if (n == kLanes) return store(p, v);
     for (int i = 0; i < n; ++i) p[i] = v[i];
 }
+#endif
 
 // The larger and the smaller, NaN if either is.
 inline Vec vmax(Vec a, Vec b) { return select((a >= b) | (a != a), a, b); }
