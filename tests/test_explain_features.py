@@ -299,3 +299,25 @@ def test_all_layers_come_of_one_run() -> None:
     model.layers[0].call = (lambda inner: lambda x: (calls.append(1), inner(x))[1])(model.layers[0].call)
     explain.feature_maps(model, image(), ["one", "pool", "two"])
     assert len(calls) == 1
+
+
+def test_several_outputs_and_inputs_in_a_dict() -> None:
+    class Two(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = layers.Conv2D(2, 3, name="conv")
+            self.both = Split(name="both")
+
+        def call(self, inputs: Any) -> Any:
+            return ops.sum(self.both(self.conv(inputs["a"] + inputs["b"]))[1])
+
+    class Split(layers.Layer):
+        def call(self, x: Any) -> Any:
+            return x, -x
+
+    model, x = Two(), {"b": image(1, 5, 5, 1), "a": image(1, 5, 5, 1)}
+    model(x)
+    maps = explain.feature_maps(model, x, ["conv", "both"])
+    assert list(maps) == ["conv", "both", "both (output 2)"]
+    np.testing.assert_allclose(maps["conv"], model.conv(x["a"] + x["b"]), atol=1e-6)
+    np.testing.assert_array_equal(maps["both (output 2)"], -maps["conv"])

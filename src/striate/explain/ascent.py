@@ -81,7 +81,7 @@ def maximise(
     start: Any = None,
     unit: float = 1.0,
     seed: int = 0,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> Maximised:
     """Images that excite filters most, found by climbing (Erhan et al. 2009; Simonyan et al. 2013):
 
@@ -103,7 +103,7 @@ def maximise(
         start: an image to start from instead of noise.
         unit: how large the numbers of the model's images are: their standard deviation (about 60 for VGG's).
         seed: of noise and jitter: the same seed gives the same images.
-        progress: whether a bar is shown.
+        progress: whether a bar is shown; None (default): in a terminal, if it takes longer than a second.
 
     Returns:
         `Maximised`: `images`, `scores`, `history`, `.figure()`.

@@ -188,22 +188,30 @@ def _run(model: Any, given: Inputs, found: Sequence[Found]) -> dict[str, np.ndar
         names.clear()
         with watching([f.layer for f in found]) as notes:
             given.call(values)
-        flat = [(paths[key], n, x) for key, results in notes.items() for n, r in enumerate(results)
-                for x in tree.flatten(r) if x is not None and len(x.shape) > 0]  # fmt: skip
-        names.extend(f.path if n == 0 else f"{f.path} (call {n + 1})" for f, n, _ in flat)
-        return [x for _, _, x in flat]
+        flat = [(_label_of(paths[key], n, i), x) for key, results in notes.items()
+                for n, r in enumerate(results) for i, x in enumerate(_tensors(r))]  # fmt: skip
+        names.extend(name for name, _ in flat)
+        return [x for _, x in flat]
 
     arrays = Compiled(run)(*given.arrays)
-    missing = [f.path for f in found if not any(n.startswith(f.path) for n in names)]
-    if missing:
-        problem = f"{figures.names(missing)} was not computed for this input"
-        raise ValueError(message("feature_maps", problem, "Leave it out of `layers`"))
     by_name = {f.path: f.layer for f in found}
-    made: dict[str, np.ndarray] = {}
-    for name, array in zip(names, arrays, strict=True):
-        key = name if name not in made else f"{name} (output {sum(n.startswith(name) for n in made) + 1})"
-        made[key] = channels_last(np.asarray(array), by_name[name.split(" (call ")[0]])
-    return made
+    missing = by_name.keys() - {n.split(" (")[0] for n in names}
+    if missing:
+        problem = f"{figures.names(sorted(missing))} was not computed for this input"
+        raise ValueError(message("feature_maps", problem, "Leave it out of `layers`"))
+    pairs = zip(names, arrays, strict=True)
+    return {n: channels_last(np.asarray(a), by_name[n.split(" (")[0]]) for n, a in pairs}
+
+
+def _tensors(result: Any) -> list[Any]:
+    return [x for x in tree.flatten(result) if x is not None and len(x.shape) > 0]
+
+
+def _label_of(found: Found, call: int, output: int) -> str:
+    """The layer's path, with the number of the call or of the output where there are several."""
+    more = [f"call {call + 1}"] if call else []
+    more += [f"output {output + 1}"] if output else []
+    return f"{found.path} ({', '.join(more)})" if more else found.path
 
 
 def _proposed(model: Any) -> list[Found]:

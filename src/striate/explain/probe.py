@@ -189,7 +189,7 @@ class Inputs:
     def _listed(self, x: Any) -> list[Any]:
         if isinstance(x, dict) and self.symbols:
             return [x[t.name] if t.name in x else x[t._keras_history.operation.name] for t in self.symbols]
-        values = [_numbers(v) for v in (x if isinstance(x, list | tuple) and _is_nest(x) else [x])]
+        values = [_numbers(v) for v in (tree.flatten(x) if _is_nest(x) else [x])]
         if self.symbols and len(values) != len(self.symbols):
             problem = f"model '{self.model.name}' has {len(self.symbols)} inputs, and {len(values)} arrays were given"
             raise ValueError(message(self.where, problem, f"Give them as a list: {[t.name for t in self.symbols]}"))

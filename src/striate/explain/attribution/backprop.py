@@ -59,7 +59,7 @@ def saliency(
     which: int | str = 0,
     output: int = 0,
     before_softmax: bool = True,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> Attribution:
     """How much the score changes with each number of the input: M = max_c |dS/dx_c| (Simonyan et al. 2013).
 
@@ -74,7 +74,7 @@ def saliency(
         seed: of the noise.
         which: of several inputs, the index or name of the one that is looked at. output: of several outputs.
         before_softmax: whether a closing softmax or sigmoid is left out.
-        progress: whether a bar is shown.
+        progress: whether a bar is shown; None (default): in a terminal, if it takes longer than a second.
 
     Returns:
         An `Attribution`; `values` are the gradients.
@@ -92,7 +92,7 @@ def saliency(
     return Attribution(name, reduced, x, score.words, scores, values, times_input)
 
 
-def _smoothed(run: Gradient, x: np.ndarray, samples: int, noise: float, seed: Any, progress: bool) -> np.ndarray:
+def _smoothed(run: Gradient, x: np.ndarray, samples: int, noise: float, seed: Any, progress: bool | None) -> np.ndarray:
     rng, axes = np.random.default_rng(seed), tuple(range(1, x.ndim))
     sigma = noise * (x.max(axes, keepdims=True) - x.min(axes, keepdims=True))
     total = np.zeros(x.shape, "float64")

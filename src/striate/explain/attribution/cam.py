@@ -129,6 +129,7 @@ def _activations(given: Inputs, score: Score, layer: Any) -> Any:
 def _picked(notes: Any, listed: list[Found], score: Any, where: str, proposed: bool) -> tuple[_Candidate, str]:
     by_id = {id(f.layer): f for f in listed}
     noted = [_Candidate(by_id[key], v) for key, results in notes.items() for v in results if isinstance(v, Value)]
+    noted = list({id(c.value): c for c in reversed(noted)}.values())[::-1]  # a model's result is its last layer's
     nodes = toposort([score])
     order = {id(v): n for n, node in enumerate(nodes) for v in node.outputs}
     reached = sorted((c for c in noted if id(c.value) in order), key=lambda c: order[id(c.value)])

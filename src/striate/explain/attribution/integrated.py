@@ -24,7 +24,7 @@ def integrated_gradients(
     which: int | str = 0,
     output: int = 0,
     before_softmax: bool = True,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> Attribution:
     """Gradients added up on the straight way from a baseline x' to the input x (Sundararajan et al. 2017):
 
@@ -72,7 +72,9 @@ def _baseline(x: np.ndarray, baseline: Any) -> np.ndarray:
         raise ValueError(message("integrated_gradients", problem, "Give a number or an image")) from None
 
 
-def _integral(run: Gradient, x: np.ndarray, start: np.ndarray, steps: int, size: int, progress: bool) -> np.ndarray:
+def _integral(
+    run: Gradient, x: np.ndarray, start: np.ndarray, steps: int, size: int, progress: bool | None
+) -> np.ndarray:
     """The integral of the gradient over the way, in float64; several points of it make one batch."""
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     points, weights = (nodes + 1) / 2, weights / 2

@@ -25,7 +25,7 @@ def occlusion(
     which: int | str = 0,
     output: int = 0,
     before_softmax: bool = True,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> Attribution:
     """How much the score falls when a window of the input is covered (Zeiler & Fergus 2013): S(x) - S(x without it).
 
