@@ -156,6 +156,7 @@ def conv2d(n, size, cin, cout, k, s=1, p=0, d=1, groups=1) -> ConvSpec:
 
 FIRST_LAYER = conv2d(1, 33, 3, 40, 7, s=2, p=3)
 WIDE = conv2d(1, 9, 160, 96, 3, p=1)
+ODD_HALVES = conv2d(1, 7, 20, 56, 1)  # a panel of one and a half vectors, 49 rows
 LONG = spec_of((1, 1000, 20), (5,), 33, (1,), ((4, 0),), (1,), 1)
 LONG_DEPTHWISE = spec_of((1, 1000, 20), (9,), 20, (1,), ((4, 4),), (1,), 20)
 many = settings(max_examples=100, deadline=None)
@@ -165,6 +166,7 @@ many = settings(max_examples=100, deadline=None)
 @given(spec=specs(), seed=st.integers(0, 99))
 @example(spec=FIRST_LAYER, seed=0)
 @example(spec=WIDE, seed=0)
+@example(spec=ODD_HALVES, seed=0)
 def test_direct(spec, seed):
     terms = spec.taps * spec.w_shape[-2]
     x, w, bias, residual = arrays(seed, spec.x_shape, spec.w_shape, (spec.cout,), spec.out_shape)

@@ -18,5 +18,15 @@ inline Vec load(const float* p) { return *reinterpret_cast<const Vec*>(p); }
 inline void store(float* p, Vec v) { *reinterpret_cast<Vec*>(p) = v; }
 inline Vec splat(float x) { return Vec{} + x; }
 
+// The value is computed here and not where it is used: compilers that put off sums run out of registers for their
+// terms.
+inline void settle(Vec& v) {
+#if defined(__x86_64__) || defined(__i386__)
+    asm("" : "+v"(v));
+#elif defined(__aarch64__)
+    asm("" : "+w"(v));
+#endif
+}
+
 }  // namespace STRIATE_ISA_NS
 }  // namespace striate

@@ -177,23 +177,18 @@ private:
         float* out = b_.projects() ? lines_ : b_.y + (image_ * b_.out_height + o) * b_.out_width * channels;
         DepthwiseTile t;
         t.lines = source;
-        t.pixel = kPanel;
         t.tap = channels;
         t.clamp = clamp_of(f.activation);
         t.out_line = b_.out_width * channels;
         t.out_pixel = channels;
-        const DepthwiseTiles& tiles =
-            b_.kernel == 3 ? depthwise_tiles_for<3>(b_.stride, lines) : depthwise_tiles_for<5>(b_.stride, lines);
-        const int64_t spans = (b_.out_width + kTileColumns - 1) / kTileColumns;
+        const DepthwiseTiles& tiles = b_.kernel == 3 ? depthwise_tiles_for<3, kPanel>(b_.stride, lines)
+                                                     : depthwise_tiles_for<5, kPanel>(b_.stride, lines);
         for (int64_t c = 0; c < b_.columns(panel); c += kLanes) {
             t.weights = b_.taps + channel + c;
             t.bias = f.bias ? f.bias + channel + c : nullptr;
-            for (int64_t i = 0; i < spans; ++i) {
-                const int64_t first = b_.out_width * i / spans, last = b_.out_width * (i + 1) / spans;
-                t.at = first * b_.stride * kPanel + c;
-                t.out = out + first * channels + channel + c;
-                tiles[static_cast<std::size_t>(last - first - 1)](t);
-            }
+            t.at = c;
+            t.out = out + channel + c;
+            depthwise_line(t, tiles, b_.out_width, b_.stride * kPanel);
         }
         if (f.activation.id != kLinear && !t.clamp.on)
             for (int64_t i = 0; i < lines * b_.out_width; ++i)

@@ -7,6 +7,9 @@
 #include <cstdint>
 #include <cstring>
 #include <utility>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 #include "core/activation.h"
 #include "core/simd.h"
@@ -69,7 +72,11 @@ struct TileArgs {
 // Ahead: fetch what the next tile needs. It costs some percent where the caches would have had it anyway.
 template <int R, int NV, bool Ahead>
 __attribute__((noinline)) void tile(const TileArgs& t) {
-    Vec acc[R][NV] = {};
+    Vec acc[R][NV];
+    for (int v = 0; v < NV; ++v) {
+        const Vec bias = t.bias ? load(t.bias + v * kLanes) : Vec{};
+        for (int r = 0; r < R; ++r) acc[r][v] = bias;
+    }
     const int64_t length = t.runs.length, ldb = t.ldb;
     [[maybe_unused]] const int64_t ahead_step = t.ahead_step;
     [[maybe_unused]] const char* ahead = t.ahead;
@@ -82,7 +89,7 @@ __attribute__((noinline)) void tile(const TileArgs& t) {
 #pragma GCC unroll 2
             for (int v = 0; v < NV; ++v) {
                 bv[v] = load(b + v * kLanes);
-                __builtin_prefetch(b + kPrefetch + v * kLanes);
+                if constexpr (NV > 1) __builtin_prefetch(b + kPrefetch + v * kLanes);
             }
             b += ldb;
             if constexpr (Ahead) {
@@ -97,22 +104,32 @@ __attribute__((noinline)) void tile(const TileArgs& t) {
             }
         }
     }
+    // What does not change is read before the first store, which might change it as far as the compiler knows.
+    float* const* const out = t.out;
+    const float *const *const residual = t.residual, *const *const mask = t.mask;
+    const int64_t col = t.col;
+    const bool clamped = t.clamp.on;
     const Vec low = splat(t.clamp.low), high = splat(t.clamp.high);
-    Vec bias[NV] = {};
-    if (t.bias)
-        for (int v = 0; v < NV; ++v) bias[v] = load(t.bias + v * kLanes);
+    if (!residual && !mask) {
 #pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-        float* out = t.out[r] + t.col;
+        for (int r = 0; r < R; ++r)
+#pragma GCC unroll 2
+            for (int v = 0; v < NV; ++v) {
+                const Vec y = acc[r][v];
+                store(out[r] + col + v * kLanes, clamped ? at_most(at_least(y, low), high) : y);
+            }
+        return;
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r)
 #pragma GCC unroll 2
         for (int v = 0; v < NV; ++v) {
-            Vec y = acc[r][v] + bias[v];
-            if (t.residual) y += load(t.residual[r] + t.col + v * kLanes);
-            if (t.mask) y = load(t.mask[r] + t.col + v * kLanes) > Vec{} ? y : Vec{};
-            if (t.clamp.on) y = at_most(at_least(y, low), high);
-            store(out + v * kLanes, y);
+            Vec y = acc[r][v];
+            if (residual) y += load(residual[r] + col + v * kLanes);
+            if (mask) y = load(mask[r] + col + v * kLanes) > Vec{} ? y : Vec{};
+            if (clamped) y = at_most(at_least(y, low), high);
+            store(out[r] + col + v * kLanes, y);
         }
-    }
 }
 
 using TileFn = void (*)(const TileArgs&);
@@ -130,6 +147,84 @@ inline TileFn tile_for(int rows, int vectors, bool ahead) {
     if (vectors == 1) return one[rows - 1];
     return ahead ? two_ahead[rows - 1] : two[rows - 1];
 }
+
+#if defined(__AVX512F__)
+// One and a half vectors of columns: the halves of two rows share a vector, so that three multiplications do for two
+// rows what four do otherwise.
+constexpr int kHalfCols = kLanes + kLanes / 2;
+
+inline Vec twice(const float* p) {
+    return (Vec)_mm512_castpd_ps(_mm512_broadcast_f64x4(_mm256_loadu_pd(reinterpret_cast<const double*>(p))));
+}
+inline Vec halves(Vec low, Vec high) { return (Vec)_mm512_mask_blend_ps(0xff00, (__m512)low, (__m512)high); }
+
+template <int R>
+__attribute__((noinline)) void half_tile(const TileArgs& t) {
+    constexpr int kPairs = (R + 1) / 2;
+    Vec acc[R], pair[kPairs];
+    for (int r = 0; r < R; ++r) acc[r] = t.bias ? load(t.bias) : Vec{};
+    for (int i = 0; i < kPairs; ++i) pair[i] = t.bias ? twice(t.bias + kLanes) : Vec{};
+    const int64_t length = t.runs.length, ldb = t.ldb;
+    for (int64_t q = 0; q < t.runs.count; ++q) {
+        const float* p[R];
+        for (int r = 0; r < R; ++r) p[r] = t.runs.rows[q * kRows + r] + t.a_offset;
+        const float* b = t.panel + t.runs.b_offset[q];
+        for (int64_t k = 0; k < length; ++k, b += ldb) {
+            const Vec whole = load(b), half = twice(b + kLanes);
+#pragma GCC unroll 8
+            for (int i = 0; i < kPairs; ++i) {
+                const int r = 2 * i;
+                const Vec even = broadcast(p[r][k]);
+                acc[r] += even * whole;
+                if (r + 1 < R) {
+                    const Vec odd = broadcast(p[r + 1][k]);
+                    acc[r + 1] += odd * whole;
+                    pair[i] += halves(even, odd) * half;
+                } else {
+                    pair[i] += even * half;
+                }
+            }
+        }
+    }
+    float* const* const out = t.out;
+    const float* const* const residual = t.residual;
+    const int64_t col = t.col;
+    const bool clamped = t.clamp.on;
+    const Vec low = splat(t.clamp.low), high = splat(t.clamp.high);
+    const auto finish = [&](Vec y) { return clamped ? at_most(at_least(y, low), high) : y; };
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+        Vec y = acc[r];
+        if (residual) y += load(residual[r] + col);
+        store(out[r] + col, finish(y));
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < kPairs; ++i) {
+        const int64_t at = col + kLanes;
+        const int even = 2 * i, odd = std::min(even + 1, R - 1);
+        Vec y = pair[i];
+        if (residual) y += halves(twice(residual[even] + at), twice(residual[odd] + at));
+        const __m512d bits = _mm512_castps_pd((__m512)finish(y));
+        _mm256_storeu_pd(reinterpret_cast<double*>(out[even] + at), _mm512_castpd512_pd256(bits));
+        if (odd != even)
+            _mm256_storeu_pd(reinterpret_cast<double*>(out[odd] + at), _mm512_maskz_extractf64x4_pd(0xf, bits, 1));
+    }
+}
+
+template <int... R>
+constexpr std::array<TileFn, sizeof...(R)> half_tile_table(std::integer_sequence<int, R...>) {
+    return {{&half_tile<R + 1>...}};
+}
+
+inline bool fits_half_tile(const TileArgs& t, int cols) { return cols == kHalfCols && !t.mask && !t.ahead; }
+inline void run_half_tile(const TileArgs& t, int rows) {
+    static constexpr auto table = half_tile_table(std::make_integer_sequence<int, kRows>{});
+    table[rows - 1](t);
+}
+#else
+inline bool fits_half_tile(const TileArgs&, int) { return false; }
+inline void run_half_tile(const TileArgs&, int) {}
+#endif
 
 // A tile whose last vector is only partly wanted: computed beside, then the wanted columns are copied.
 inline void tail_tile(TileArgs t, int rows, int cols, int vectors) {
@@ -174,6 +269,8 @@ inline void panel_tile(TileArgs& t, int rows, int cols, const Finish& finish) {
         t.bias = finish.bias ? finish.bias + t.col : nullptr;
         if (here == vectors * kLanes)
             tile_for(rows, vectors, t.ahead != nullptr)(t);
+        else if (fits_half_tile(t, here))
+            run_half_tile(t, rows);
         else
             tail_tile(t, rows, here, vectors);
     }
