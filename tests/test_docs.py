@@ -47,6 +47,12 @@ def test_the_page_on_features_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert written == {p.name for p in tmp_path.iterdir()}
 
 
+def test_the_page_on_arithmetic_runs() -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "arithmetic.md").read_text(), re.M | re.S)
+    assert len(blocks) >= 7
+    exec(compile("\n".join(blocks), "docs/arithmetic.md", "exec"), {"__name__": "__main__"})
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#]+)\)", page.read_text())
