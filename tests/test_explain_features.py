@@ -100,6 +100,14 @@ class TestFeatureMaps:
         with pytest.raises(ValueError, match="index from 0 to 4"):
             explain.feature_maps(small(), image(), 9)
 
+    def test_inputs_count_as_layers(self) -> None:
+        a, b = keras.Input((4, 4, 1), name="a"), keras.Input((4, 4, 1), name="b")
+        model, x = keras.Model([a, b], layers.Add(name="sum")([a, b])), [image(1, 4, 4, 1), image(1, 4, 4, 1)]
+        maps = explain.feature_maps(model, x, [layer.name for layer in model.layers])
+        for name, wanted in (("a", x[0]), ("b", x[1]), ("sum", x[0] + x[1])):
+            np.testing.assert_array_equal(maps[name], wanted)
+        assert list(explain.feature_maps(model, x, 1)) == ["b"]
+
     def test_channels_by_chance_and_by_strength(self) -> None:
         model, x = small(), image()
         drawn = [explain.feature_maps(model, x, "two", 3, seed=s).channels["two"] for s in (0, 0, 1, 2, 3)]

@@ -188,7 +188,8 @@ def _run(model: Any, given: Inputs, found: Sequence[Found]) -> dict[str, np.ndar
         names.clear()
         with watching([f.layer for f in found]) as notes:
             given.call(values)
-        flat = [(_label_of(paths[key], n, i), x) for key, results in notes.items()
+        notes.update({id(t._keras_history.operation): [v] for t, v in zip(given.symbols, values, strict=False)})
+        flat = [(_label_of(paths[key], n, i), x) for key, results in notes.items() if key in paths
                 for n, r in enumerate(results) for i, x in enumerate(_tensors(r))]  # fmt: skip
         names.extend(name for name, _ in flat)
         return [x for _, x in flat]

@@ -59,6 +59,7 @@ def find(model: Any, wanted: Any, where: str) -> list[Found]:
         ValueError: nothing answers to it; the text lists names like it.
     """
     listed = layers_in(model) or [Found(getattr(model, "name", "model"), model)]
+    listed += [Found(layer.name, layer) for layer in _direct(model) if isinstance(layer, InputLayer)]
     several = list(wanted) if isinstance(wanted, list | tuple) else [wanted]
     found = [f for one in several for f in _matching(model, listed, one, where)]
     return list({id(f.layer): f for f in found}.values())
