@@ -87,6 +87,8 @@ class Tracked:
     def _look(self) -> list[Any]:
         """What this object holds, now: containers may have got and lost members since."""
         held, late = self.__dict__["_held"], self.__dict__["_late"]
+        if not late and not self.__dict__["_containers"]:
+            return held
         present = list(_members(self.__dict__["_containers"]))
         gone = [v for v in late if not _among(present, v)]
         for value in gone:
@@ -109,8 +111,11 @@ class Tracked:
 
     def _own_metrics(self) -> list[Any]:
         """The metrics that this object itself holds, each once; they are neither weights nor layers."""
+        values = [(k, v) for k, v in self.__dict__.items() if isinstance(v, _CONTAINERS) or _is_metric(v)]
+        if not values:
+            return []
         others = self._UNTRACKED | {"_held", "_containers", "_late"}
-        return unique(m for name, v in self.__dict__.items() if name not in others for m in _metrics(v))
+        return unique(m for name, v in values if name not in others for m in _metrics(v))
 
     def _sublayers(self) -> list[Any]:
         """The layers that this object holds, each once."""
@@ -161,6 +166,10 @@ def _is_generator(value: Any) -> bool:
 
 def _is_metric(value: Any) -> bool:
     return getattr(type(value), "_is_metric", False)
+
+
+# What attributes hold layers and variables in, wrapped by tracking or not.
+_CONTAINERS = (list, tuple, set, dict)
 
 
 def _metrics(value: Any) -> Iterator[Any]:

@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "core/thread_pool.h"
+#include "core/transpose.h"
 #include "kernels/conv/check.h"
 #include "kernels/conv/winograd.h"
 #include "kernels/gemm/tile.h"
@@ -24,9 +25,11 @@ void gather_kernels(const float* w, int64_t cin, int64_t cout, int64_t first, in
             for (int64_t k = 0; k < kBlock; ++k)
                 std::memcpy(block + k * kPanel, from + (first + k) * cout + panel * kPanel, sizeof(float) * here);
         } else {
-            for (int64_t c = 0; c < here; ++c)
-                for (int64_t k = 0; k < kBlock; ++k)
-                    block[k * kPanel + c] = from[(panel * kPanel + c) * cout + first + k];
+            for (int64_t c = 0; c < here; ++c) __builtin_prefetch(from + (panel * kPanel + c) * cout + first + kBlock);
+            for (int64_t c = 0; c < here; c += kLanes)
+                for (int64_t k = 0; k < kBlock; k += kLanes)
+                    transpose_square(from + (panel * kPanel + c) * cout + first + k, cout, block + k * kPanel + c,
+                                     kPanel);
         }
     }
 }
@@ -41,7 +44,9 @@ void pack_winograd(const Step& s) {
     const int64_t depth = Forward ? cin : cout, channels = Forward ? cout : cin;
     const int64_t panels = (channels + kPanel - 1) / kPanel;
     parallel_for(*s.pool, panels * (depth / kBlock), true, [&](int64_t i, int) {
-        const int64_t panel = i % panels, first = i / panels * kBlock;
+        // In the order in which the kernel lies in memory.
+        const int64_t blocks = depth / kBlock, panel = Forward ? i % panels : i / blocks;
+        const int64_t first = (Forward ? i / panels : i % blocks) * kBlock;
         float raw[9 * kBlock * kPanel] = {}, made[kPoints * kBlock * kPanel];
         gather_kernels<Forward>(w.f32(), cin, cout, first, panel, raw);
         for (int64_t at = 0; at < kBlock * kPanel; at += kLanes)
