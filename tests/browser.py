@@ -66,8 +66,9 @@ class Tab:
     async def click(self, selector: str, nth: int = 0) -> None:
         """Presses the mouse in the middle of an element, where it lies on the screen."""
         box = await self.value(
-            f"(() => {{const e = document.querySelectorAll({selector!r})[{nth}]; e.scrollIntoView({{block: 'center'}});"
-            "const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]})()"
+            f"(() => {{const e = document.querySelectorAll({selector!r})[{nth}];"
+            "e.scrollIntoView({block: 'center', behavior: 'instant'}); const b = e.getBoundingClientRect();"
+            "return [b.x + b.width / 2, b.y + b.height / 2]})()"
         )
         for kind in ("mousePressed", "mouseReleased"):
             await self.send("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)

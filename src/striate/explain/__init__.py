@@ -30,13 +30,6 @@ _NAMES = {
     "occlusion": "striate.explain.attribution.occlusion_map",
     "profile": "striate.explain.profiling",
     "saliency": "striate.explain.attribution.backprop",
-    "show_both": "striate.explain.numbers",
-    "show_channels": "striate.explain.numbers",
-    "show_convolution": "striate.explain.numbers",
-    "show_layers": "striate.explain.sizes",
-    "show_pooling": "striate.explain.numbers",
-    "show_transposed": "striate.explain.sizes",
-    "show_window": "striate.explain.sizes",
     "to_svg": "striate.explain.volumes",
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 
 CELL = 32
-SECONDS_PER_STEP = 0.55
 _FULL_SIZE = 11  # columns; wider grids are drawn smaller, so that their result has room beside them
 
 # Colours of the Okabe-Ito palette, which stays apart for every kind of colour vision; a page may set the variables.
@@ -35,14 +33,6 @@ class Cell:
     text: str = ""
     kind: str = "plain"
     shade: float = 0.2
-
-
-@dataclass(frozen=True)
-class Mark:
-    """The outline of a window: size in cells, and the positions (row, column) that it takes one after another."""
-
-    size: tuple[int, int]
-    places: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -77,17 +67,8 @@ def cells(values: Any, kind: str = "value", limit: float | None = None) -> list[
     return [[cell(v) for v in row] for row in array]
 
 
-def padded(inner: Sequence[Sequence[Cell]], pads: Sequence[tuple[int, int]]) -> list[list[Cell]]:
-    """The cells with the zeros of the padding around them."""
-    zero = Cell("0", "pad")
-    (top, bottom), (left, right) = pads
-    width = left + right + (len(inner[0]) if inner else 0)
-    rows = [[zero] * left + list(row) + [zero] * right for row in inner]
-    return [[zero] * width for _ in range(top)] + rows + [[zero] * width for _ in range(bottom)]
-
-
-def grid(rows: Sequence[Sequence[Cell]], title: str, mark: Mark | None = None, alt: str = "") -> str:
-    """One captioned grid; the mark sweeps over its places (and rests where the reader wants less motion)."""
+def grid(rows: Sequence[Sequence[Cell]], title: str, alt: str = "") -> str:
+    """One captioned grid."""
     height, width = len(rows), len(rows[0]) if rows else 0
     squares = "".join(_square(c, r, n) for r, row in enumerate(rows) for n, c in enumerate(row))
     label = html.escape(alt or f"{title}, {height} by {width}", quote=True)
@@ -96,7 +77,7 @@ def grid(rows: Sequence[Sequence[Cell]], title: str, mark: Mark | None = None, a
     svg = (
         f'<svg role="img" aria-label="{label}" viewBox="-3 -3 {w} {h}" width="{w * zoom:.0f}" height="{h * zoom:.0f}" '
         f'style="max-width:100%;height:auto;font:13px ui-sans-serif,system-ui,sans-serif">'
-        f"{squares}{_outline(mark)}</svg>"
+        f"{squares}</svg>"
     )
     return (
         f'<figure class="striate-grid" style="margin:0;text-align:center;max-width:100%">{svg}'
@@ -113,30 +94,6 @@ def _square(cell: Cell, row: int, column: int) -> str:
     text = html.escape(cell.text)
     label = f'<text {place} style="fill:{INK}{faint}">{text}</text>' if text else ""
     return f'<rect x="{x}" y="{y}" width="{CELL}" height="{CELL}" style="{fill}"/>{label}'
-
-
-def _outline(mark: Mark | None) -> str:
-    if mark is None or not mark.places:
-        return ""
-    (h, w), (row, column) = mark.size, mark.places[0]
-    style = f"fill:none;stroke:{MARK};stroke-width:3"
-    sheet = ""
-    if len(mark.places) > 1:
-        name, sheet = _sweep(mark.places)
-        style += f";animation:{name} {len(mark.places) * SECONDS_PER_STEP:g}s step-end infinite"
-    rect = f'<rect class="striate-sweep" x="{column * CELL}" y="{row * CELL}" width="{w * CELL}" height="{h * CELL}" '
-    return f'{sheet}{rect} rx="3" style="{style}"/>'
-
-
-def _sweep(places: Sequence[tuple[int, int]]) -> tuple[str, str]:
-    """The animation as a style sheet; its name comes from its content, so that equal ones may meet on a page."""
-    first = places[0]
-    frames = "".join(
-        f"{100 * n / len(places):.4g}%{{transform:translate({(c - first[1]) * CELL}px,{(r - first[0]) * CELL}px)}}"
-        for n, (r, c) in enumerate(places)
-    )
-    name = f"striate-{zlib.crc32(frames.encode()):08x}"
-    return name, f"<style>@keyframes {name}{{{frames}}}</style>"
 
 
 def side_by_side(parts: Iterable[str], under: str = "") -> str:

@@ -12,7 +12,7 @@ from striate.core.errors import message
 from striate.saving.atomic import replacing
 
 from ..drawing import Drawing
-from ..formulas import formula_6, formula_transposed, transposed_terms
+from ..formulas import formula_6, formula_padding, formula_transposed, math, transposed_terms
 from .frames import Frame, Frames, kept
 from .layout import sheet, side_for, wrapped
 from .operation import Operation, beside, operation, zeros_between
@@ -303,7 +303,8 @@ def _notes(op: Operation, transposed: bool) -> list[tuple[str, str]]:
                 transposed_terms(i, k, s, padding, extra, d),
             )
             text = f"{name}: o' = {s}({i} - 1) + {a} + {window.effective_kernel(k, d)} - {p} = {size}"
-            found.append((text, f"{name}: {formula_transposed(i, k, s, padding, extra, d)}"))
+            here = math(f"p = {p}"), math(f"a = {a}"), formula_padding(i, k, s, padding, extra, d)
+            found.append((text, f"{name}: {formula_transposed(i, k, s, padding, extra, d)} with {', '.join(here)}"))
         else:
             found.append((f"{name}: {window.formula(*axis)}", f"{name}: {formula_6(*axis)}"))
     return found

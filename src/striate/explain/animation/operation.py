@@ -134,7 +134,7 @@ def _around(x: np.ndarray, pads: Any, mode: str | None = None) -> tuple[np.ndarr
 
 def _convolution(layer: Any, made: Result) -> Operation:
     k, s, d = layer.kernel_size, layer.strides, layer.dilation_rate
-    pads = window.resolve_pads(made.spatial, k, s, layer.padding, d)
+    pads = window.kernel_pads(made.spatial, k, s, layer.padding, d)
     sizes = tuple(zip(made.spatial, k, s, pads, d, strict=True))
     k, s, d, around = (lifted(v, n) for v, n in ((k, 1), (s, 1), (d, 1), (pads, (0, 0))))
     field, known = _around(made.x, around, PADDING_MODES[layer.padding_mode])

@@ -17,13 +17,14 @@ def convolution(options: Options) -> Sequence[Step]:
             "<p>A small picture, 7 pixels by 7, and a kernel of 3 by 4. The kernel is laid on the picture at every "
             "place where it fits; each number under it is multiplied by the kernel's number, and the products are "
             "added up. That is the <em>cross-correlation</em> of formula&nbsp;(1), which every deep learning "
-            "library calls convolution.</p>"
+            "library calls convolution. Press play, or step through it with the arrow keys:</p>"
         ),
         Code(
             """\
 import numpy as np
 import keras
 from keras import ops
+from keras.layers import Conv2D
 from striate import explain
 
 x = np.array([[0, 0, 1, 2, 1, 0, 0],
@@ -37,20 +38,25 @@ k = np.array([[1, 0, 0, -1],
               [2, 1, 0, -2],
               [1, 0, 0, -1]], dtype='float32')
 
+def convolution_with(kernel, **options):
+    layer = Conv2D(kernel.shape[3], kernel.shape[:2], use_bias=False,
+                   name='example', **options)
+    layer.build((None, None, None, kernel.shape[2]))
+    layer.set_weights([kernel])
+    return layer
+
 image, kernel = x[None, :, :, None], k[:, :, None, None]
-correlation = ops.conv(image, kernel)
-explain.show_convolution(x, k, correlation)""",
+explain.animate(convolution_with(kernel), image)""",
         ),
         Text(
             "<p>In mathematics the kernel runs the other way: "
             f"{_TRUE_CONVOLUTION}. "
             "So the kernel is turned by half a turn before it is laid on. A network learns its kernels, and learns "
-            "the turned one just as well. The two side by side:</p>"
+            "the turned one just as well.</p>"
         ),
         Code(
             """\
-convolution = ops.true_conv(image, kernel)
-explain.show_both(x, k, correlation, convolution)""",
+explain.animate(convolution_with(kernel[::-1, ::-1]), image)""",
         ),
         Text("<p>Both again, straight from their formulas with plain loops:</p>"),
         Code(
@@ -64,6 +70,8 @@ def by_formula(h, k, sign):
             out[i, j] += h[i + m, j + n] * tap
     return out
 
+correlation = ops.conv(image, kernel)
+convolution = ops.true_conv(image, kernel)
 print(np.array_equal(correlation[0, :, :, 0], by_formula(x, k, +1)))
 print(np.array_equal(convolution[0, :, :, 0], by_formula(x, k, -1)))""",
         ),
@@ -84,18 +92,25 @@ def channels(options: Options) -> Sequence[Step]:
     return (
         Text(
             "<p>A colour picture has three numbers per pixel, and the kernel a slice for each. The three results "
-            "are added into one. Several such kernels, <em>filters</em>, give several output channels: the kernel "
-            "is a tensor of <code>(3, 4, 3, 2)</code> numbers, height, width, channels in, channels out.</p>"
+            "are added into one.</p>"
         ),
         Code(
             """\
 rng = np.random.default_rng(4)
-x = rng.integers(0, 4, (7, 7, 3)).astype('float32')
+rgb = rng.integers(0, 4, (7, 7, 3)).astype('float32')
 k = rng.integers(-1, 2, (3, 4, 3, 2)).astype('float32')
 
-y = ops.conv(x[None], k)
+explain.animate(convolution_with(k[..., :1]), rgb)""",
+        ),
+        Text(
+            "<p>Several such kernels, <em>filters</em>, give several output channels: the kernel is a tensor of "
+            "<code>(3, 4, 3, 2)</code> numbers, height, width, channels in, channels out.</p>"
+        ),
+        Code(
+            """\
+y = ops.conv(rgb[None], k)
 print(y.shape)
-explain.show_channels(x, k, y[0])""",
+explain.animate(convolution_with(k), rgb)""",
         ),
         Text(
             "<p>A convolutional layer then adds one bias per filter and applies its activation, formulas&nbsp;(2) "
@@ -103,14 +118,12 @@ explain.show_channels(x, k, y[0])""",
         ),
         Code(
             """\
-from keras.layers import Conv2D
-
 layer = Conv2D(2, (3, 4), activation='relu')
 layer.build((None, 7, 7, 3))
 layer.set_weights([k, np.array([1, -2], dtype='float32')])
 
 by_hand = np.maximum(y + np.array([1, -2]), 0)
-print(np.array_equal(layer(x[None]), by_hand))""",
+print(np.array_equal(layer(rgb[None]), by_hand))""",
         ),
     )
 
@@ -127,18 +140,15 @@ def pooling(options: Options) -> Sequence[Step]:
             """\
 from keras.layers import AveragePooling2D, LpPooling2D, MaxPool2D
 
-x = np.array([[3, 4, 0, 0],
-              [0, 0, 6, 8],
-              [1, 1, 2, 4],
-              [1, 1, 5, 6]], dtype='float32')
-image = x[None, :, :, None]
+pixels = np.array([[3, 4, 0, 0],
+                   [0, 0, 6, 8],
+                   [1, 1, 2, 4],
+                   [1, 1, 5, 6]], dtype='float32')
 
-explain.show_pooling(x, 2, {
-    'max': MaxPool2D(2)(image),
-    'average': AveragePooling2D(2)(image),
-    'l2 norm': LpPooling2D(2)(image),
-})""",
+explain.animate(MaxPool2D(2, name='largest'), pixels)""",
         ),
+        Code("explain.animate(AveragePooling2D(2), pixels)"),
+        Code("explain.animate(LpPooling2D(2), pixels)"),
         Text("<p>A convolution and then a pooling make the pair of layers that most of these networks repeat:</p>"),
         Code(
             """\

@@ -28,7 +28,7 @@ model = Sequential([
 model.summary()""",
         ),
         Text("<p>Every output shape follows from the window: size, stride and padding.</p>"),
-        Code("explain.show_layers(model)"),
+        Code("explain.arithmetic(model)"),
         Code(
             """\
 print(model.layers[0].kernel.shape)

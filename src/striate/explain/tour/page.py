@@ -43,7 +43,7 @@ def page(sections: Sequence[Section], facts: str) -> str:
 _HEAD = (
     "<header><h1>Convolution, from one kernel to VGG‑19</h1><p>A chapter on convolutional networks, run on striate. "
     "Every number, shape and picture on this page was computed when the page was made, by the code above it. "
-    "The moving outlines rest while the pointer is over a drawing.</p></header>\n"
+    "The figures play: with their buttons, their slider, or the arrow keys and the space bar.</p></header>\n"
 )
 
 
