@@ -206,3 +206,19 @@ def _drawn(data, x):
         }[kind](*pick)
         values.append(made)
     return values[-1], values[data.draw(st.integers(0, len(values) - 1))]
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9), st.integers(0, 5)), max_size=12))
+def test_each_buffer_lies_in_the_lowest_gap(rows):
+    """Against a search of every offset, largest buffers first."""
+    lives = [Life(i, n * ALIGNMENT, first, first + length) for i, (n, first, length) in enumerate(rows)]
+    found, total = assign_offsets(lives)
+    taken: dict[int, set[int]] = {}  # by step, the units that are occupied
+    for life in sorted(lives, key=lambda item: (-item.nbytes, item.first)):
+        units, steps = life.nbytes // ALIGNMENT, range(life.first, life.last + 1)
+        free = (u for u in range(999) if all(u + i not in taken.get(s, ()) for s in steps for i in range(units)))
+        lowest = next(free)
+        assert found[life.slot] == lowest * ALIGNMENT
+        for s in steps:
+            taken.setdefault(s, set()).update(range(lowest, lowest + units))
+    assert total == ALIGNMENT * max((u + 1 for units in taken.values() for u in units), default=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import numpy as np
@@ -273,3 +274,26 @@ class TestCache:
             with engines.use(name):
                 found.append(cache.get(0, lambda x: x, [np.ones(2, "float32")]))
         assert found[0] is not found[1]
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_garbage_is_not_looked_for_while_tracing(before: bool) -> None:
+    """And is again afterwards, if it was before, also where the function fails."""
+    seen = []
+
+    def fn(x: Any, fail: bool = False) -> Any:
+        seen.append(gc.isenabled())
+        if fail:
+            raise ValueError("no")
+        return x + 1
+
+    (gc.enable if before else gc.disable)()
+    try:
+        function = striate.jit(fn)
+        function(np.ones(3, np.float32))
+        with pytest.raises(ValueError, match="no"):
+            function(np.ones(3, np.float32), fail=True)
+        assert gc.isenabled() is before
+    finally:
+        gc.enable()
+    assert seen == [False, False]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from striate.ir.graph import Aval, Graph, Node, Segment, Value, toposort
+from striate.ir.graph import Aval, Graph, Node, Segment, Value
 
 
 class Builder:
@@ -56,7 +56,7 @@ class Builder:
         return builder is owner
 
     def add(self, op: str, inputs: Sequence[Value], params: dict[str, Any], avals: Sequence[Aval]) -> tuple[Value, ...]:
-        node = Node(op, [self.own(v) for v in inputs], params)
+        node = Node(op, [v if v.owner is self or v.data is not None else self.own(v) for v in inputs], params)
         node.outputs = tuple(self.value(aval, node, i) for i, aval in enumerate(avals))
         node.segment = self.segment
         self.nodes.append(node)
@@ -66,8 +66,19 @@ class Builder:
         """The graph of `outputs`: its inputs are the declared ones, then the captured ones, then `extra_inputs`."""
         outputs = [self.own(v) for v in outputs]
         inputs = [*self.inputs, *(inner for _, inner in self.captured.values()), *extra_inputs]
-        needed = {id(n) for n in toposort(outputs, inputs)}
-        return Graph(inputs, [n for n in self.nodes if id(n) in needed], outputs)
+        return Graph(inputs, _needed(self.nodes, outputs), outputs)
+
+
+def _needed(nodes: Sequence[Node], outputs: Sequence[Value]) -> list[Node]:
+    """Those of `nodes`, in their order, that `outputs` depend on."""
+    wanted = {id(v.node) for v in outputs}
+    kept = []
+    for node in reversed(nodes):
+        if id(node) in wanted:
+            kept.append(node)
+            wanted.update(id(v.node) for v in node.inputs)
+    kept.reverse()
+    return kept
 
 
 _ESCAPED = (

@@ -14,6 +14,8 @@ from striate.primitives.reduce import reduce_sum
 
 def shrink_pooling(graph: Graph) -> Graph:
     """Rewrites the gradients of pooling whose windows lie side by side inside the input."""
+    if not any(node.op in ("max_pool_grad", "unpool") for node in graph.nodes):
+        return graph
     return rewrite(rewrite(graph, _rectify_before), _from_positions)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from striate import engines
 from striate.core import config, dtypes, tree
+from striate.core.garbage import uncollected
 from striate.ir import Aval
 from striate.trace.tracing import Traced, trace
 
@@ -109,8 +110,9 @@ class Cache:
         with self._lock:
             found = self._entries.get(full)
             if found is None:
-                traced = trace(fn, [Aval(a.shape, dtypes.name_of(a.dtype)) for a in arrays])
-                found = self._entries[full] = CompiledFunction(traced, engine)
+                with uncollected():
+                    traced = trace(fn, [Aval(a.shape, dtypes.name_of(a.dtype)) for a in arrays])
+                    found = self._entries[full] = CompiledFunction(traced, engine)
                 self._trim()
             self._entries.move_to_end(full)
         return found
