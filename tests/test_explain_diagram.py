@@ -113,6 +113,22 @@ def test_plot_model_as_keras_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         keras.utils.plot_model(branched(), colour=True)
 
 
+@pytest.mark.parametrize("nested", [True, False])
+def test_graphviz_s_language(nested: bool, tmp_path: Path) -> None:
+    model = branched()
+    dot = keras.utils.model_to_dot(model, show_shapes=True, expand_nested=nested)
+    text = dot.to_string()
+    made = re.findall(r"^ *(n[\d_]+) \[label=", text, re.M)
+    links = re.findall(r"(n[\d_]+) -> (n[\d_]+);", text)
+    assert len(made) == len(set(made)) == (15 if nested else 11)
+    assert {name for link in links for name in link} == set(made)
+    assert len(links) == sum(len(n.input_tensors) for n in model._nodes) + (6 if nested else 0)
+    assert text.count("{") == text.count("}") == (3 if nested else 1)
+    assert "Conv2D stem\\n(None, 8, 8, 3) → (None, 8, 8, 4)" in text
+    dot.write(tmp_path / "m.dot")
+    assert (tmp_path / "m.dot").read_text() == text
+
+
 def test_models_without_a_graph() -> None:
     class Own(keras.Model):
         def __init__(self) -> None:

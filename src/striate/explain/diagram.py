@@ -49,13 +49,14 @@ class Box:
 
 @dataclass
 class Drawn:
-    """Boxes, and arrows as lines of points."""
+    """Boxes, arrows as lines of points, and `links`: which boxes these lead from and to."""
 
     boxes: list[Box] = field(default_factory=list)
     arrows: list[list[Point]] = field(default_factory=list)
     width: float = 0.0
     height: float = 0.0
     across: bool = False
+    links: list[tuple[int, int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -295,7 +296,7 @@ def _arranged(boxes: list[Box], arrows: list[tuple[int, int]], options: Options,
         for (a, b), bends in zip(dict.fromkeys(arrows), layout.bends, strict=True)
     ]
     size = (high, wide) if across else (wide, high)
-    return Drawn(boxes, lines if shown else [], *size, across)
+    return Drawn(boxes, lines if shown else [], *size, across, list(dict.fromkeys(arrows)) if shown else [])
 
 
 def _end(box: Box, options: Options, start: bool) -> Point:

@@ -21,6 +21,7 @@ _PROVIDERS = (
     "striate.models",
     "striate.datasets.images",
     "striate.explain.diagram",
+    "striate.explain.dot",
 )
 __getattr__, _dir = exported(__name__, "keras.utils", _PROVIDERS)
 
