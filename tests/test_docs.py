@@ -53,6 +53,20 @@ def test_the_page_on_arithmetic_runs() -> None:
     exec(compile("\n".join(blocks), "docs/arithmetic.md", "exec"), {"__name__": "__main__"})
 
 
+def test_the_page_on_animations_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All its blocks, as one program; the files that it names are there afterwards."""
+    text = (ROOT / "docs" / "animate.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    monkeypatch.chdir(tmp_path)
+    exec(compile("\n".join(blocks), "docs/animate.md", "exec"), {"__name__": "__main__"})
+    written = set(re.findall(r'"(\w+\.(?:html|gif|png|svg))"', "".join(blocks)))
+    assert len(written) == 4 and written == {p.name for p in tmp_path.iterdir()}
+    said = re.findall(r"print\(animation\) +# (.*)", text)[0]
+    assert capsys.readouterr().out.splitlines()[0] == said
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#]+)\)", page.read_text())
