@@ -230,6 +230,31 @@ def test_a_model_at_another_size_and_with_unknown_sizes() -> None:
     assert not unbuilt.built
 
 
+def test_what_is_not_known_is_not_claimed() -> None:
+    """A layer of the user's own, a wrapped one, and a function that may mix places."""
+    for mixed in (Shifted(), layers.TimeDistributed(layers.Conv1D(2, 3)), lambda x: striate.ops.flip(x, 1)):
+        x = striate.Input((8, 8, 2))
+        found = explain.arithmetic(striate.Model(x, layers.Conv2D(1, 3)(mixed(x))))
+        assert found.steps[-1].field is None and "?" in str(found)
+    x = striate.Input((8, 8, 2))
+    pooled = striate.ops.mean(layers.Conv2D(1, 3)(x), axis=(1, 2))
+    assert explain.arithmetic(striate.Model(x, layers.Dense(2)(pooled))).steps[1].field[0].size == 3
+
+
+class Shifted(layers.Layer):
+    def call(self, x: Any) -> Any:
+        return striate.ops.roll(x, 1, axis=1)
+
+
+@pytest.mark.parametrize("size", [41, 100, 5000])
+def test_long_axes_show_their_ends(size: int) -> None:
+    svg = explain.arithmetic(layers.Conv1D(1, 25, strides=2), (size, 1)).draw().html
+    shown = [int(n) for n in re.findall(r'data-position="(\d+)"', svg)]
+    outputs = [int(n) for n in re.findall(r'data-output="(\d+)"', svg)]
+    assert (shown[0], shown[-1], len(shown) <= 120) == (0, size - 1, True)
+    assert outputs[:2] == [0, 1] and outputs[-1] == (size - 25) // 2
+
+
 def test_the_chapters_model() -> None:
     """The sizes that the chapter prints under "Strides"."""
     model = striate.Sequential([

@@ -14,6 +14,7 @@ from striate.models.windows import Axis
 from .prose import Formula, Line
 
 NAMES = {1: ("steps",), 2: ("height", "width"), 3: ("depth", "height", "width")}
+_MOST_LISTED = 12
 _EXAMPLES = 6  # sizes that are worked out where the size is not known
 
 
@@ -214,6 +215,8 @@ def _examples(axis: Axis) -> str:
 def listed(numbers: Any) -> str:
     """`"4, 5 and 6"`."""
     words = [str(n) for n in numbers]
+    if len(words) > _MOST_LISTED:
+        return f"{words[0]}, {words[1]}, … and {words[-1]}"
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 

@@ -154,7 +154,9 @@ class ReceptiveField(Prose):
         field = self.fields[axis] if self.fields else None
         size = "not known" if field is None else f"{plain(field.size)} cells in theory, jump {field.jump}"
         span = "" if self.box is None else f"; here cells {self.box[axis][0]} to {self.box[axis][1]}"
-        return Line(name, f"{size}{span}; what counts spreads over {self.effective_size[axis]:.1f}")
+        spread = self.effective_size[axis]
+        counts = f"what counts spreads over {spread:.1f}" if spread else "nothing counts: the unit is at rest"
+        return Line(name, f"{size}{span}; {counts}")
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers, as JSON takes them."""

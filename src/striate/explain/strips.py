@@ -12,8 +12,9 @@ from striate.models.windows import Axis
 from .drawing import FILL, INK, LINE, MARK, Drawing
 
 _CELL, _ROW, _LEFT = 26, 15, 58
-_MOST_CELLS, _HEAD = 40, 18  # longer axes show their two ends
+_MOST_CELLS, _HEAD, _MOST_HEAD = 40, 18, 60  # longer axes show their two ends, with two windows at least if they can
 _MOST_WINDOWS = 12
+_LARGEST = 100_000
 
 
 class Strip(NamedTuple):
@@ -57,7 +58,7 @@ def _figure(name: str, axis: Axis, step: Any) -> str:
 
 def strip_of(axis: Axis) -> Strip | None:
     """The strip of an axis; None where its size is not known, or too large to be a picture at all."""
-    if axis.i is None or axis.i > 10_000_000:
+    if axis.i is None or axis.i > _LARGEST:
         return None
     return _STRIPS.get(axis.kind, _plain_strip)(axis)
 
@@ -121,18 +122,23 @@ def svg(strip: Strip) -> str:
 
 def _places(strip: Strip) -> dict[int, int]:
     """Where each shown position is drawn."""
-    positions = range(strip.first, strip.last + 1)
-    if len(strip.kinds) <= _MOST_CELLS:
+    positions, head = range(strip.first, strip.last + 1), _head(strip)
+    if len(strip.kinds) <= max(_MOST_CELLS, 2 * head):
         return {n: (n - strip.first) * _CELL for n in positions}
-    tail = positions[-_HEAD:]
-    found = {n: (n - strip.first) * _CELL for n in positions[:_HEAD]}
-    return found | {n: (k + _HEAD + 2) * _CELL for k, n in enumerate(tail)}
+    found = {n: (n - strip.first) * _CELL for n in positions[:head]}
+    return found | {n: (k + head + 2) * _CELL for k, n in enumerate(positions[-head:])}
+
+
+def _head(strip: Strip) -> int:
+    """How many cells of either end are shown of a long axis."""
+    two = [first + taps[-1] - strip.first + 1 for _, first, taps in strip.windows[:2] if taps]
+    return min(max([_HEAD, *two]), _MOST_HEAD)
 
 
 def _gap(strip: Strip, places: dict[int, int]) -> str:
     if len(places) == len(strip.kinds):
         return ""
-    x = _LEFT + (_HEAD + 1) * _CELL
+    x = _LEFT + (_head(strip) + 1) * _CELL
     return f'<text x="{x}" y="{_CELL / 2 + 4}" text-anchor="middle" style="fill:{INK}">…</text>'
 
 

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from striate.core import tree
 from striate.core.errors import message
 from striate.core.window import Receptive, Span
+from striate.layers.wrappers import Wrapper
 from striate.models.windows import ALL, Axis, axes_of
-from striate.trace import KerasTensor
+from striate.trace import FunctionOperation, KerasTensor
 
 _MOST_PHASES = 64  # units behind upsampling that are looked at, until they repeat
 Spans = tuple[Span, ...]
@@ -199,8 +200,14 @@ def _through(layer: Any, axes: tuple[Axis, ...] | None, spans: Spans | None, ran
         return None
     if axes is not None and len(axes) == len(spans) == max(rank, 0):
         return tuple(a.back(span) for a, span in zip(axes, spans, strict=True))
+    return (ALL,) * max(rank, 0) if not spans or _mixes(layer) else None
+
+
+def _mixes(layer: Any) -> bool:
+    """Whether a layer that `axes_of` does not know is striate's own: then an output may depend on all places. Of the
+    user's layers, of wrapped ones and of functions that is not known."""
     ours = type(layer).__module__.startswith("striate.")
-    return (ALL,) * max(rank, 0) if ours else None
+    return ours and not isinstance(layer, Wrapper | FunctionOperation)
 
 
 def _clipped(spans: Spans | None, axes: tuple[Axis, ...] | None) -> Spans | None:
