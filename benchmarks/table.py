@@ -66,7 +66,7 @@ def _target_line(row: Result, ours: str, target: Result) -> Line:
         title += f" ({target['title']})"
     best = target["best"]
     theirs = shown(median(row, best), row["unit"]) if best else "-"
-    return title, ours, title_of(best) if best else "-", theirs, "-" if value is None else f"{value:.2f}", aim, verdict
+    return title, ours, title_of(best) if best else "-", theirs, "-" if value is None else f"{value:.3f}", aim, verdict
 
 
 def detail_lines(report: Report) -> list[Line]:
@@ -80,7 +80,7 @@ def _detail(row: Result, name: str) -> Line:
         return row["title"], title_of(name), "-", "-", "-", "-", found.get("failed", "")
     spread = _spread(found["low"], found["high"], unit)
     error, value = found.get("error"), ratio(row, VERSUS, name)
-    versus = "" if name == VERSUS or value is None else f"{value:.2f}"
+    versus = "" if name == VERSUS or value is None else f"{value:.3f}"
     how = found.get("note", "")
     return row["title"], title_of(name), shown(found["median"], unit), spread, versus, _error(error), how
 

@@ -140,11 +140,11 @@ class TestTable:
         assert table.shown(value, unit) == text
 
     def test_summary(self) -> None:
-        assert table.summary_lines(self.report()) == [("a row", "30.5 ms", "ncnn", "61.1 ms", "0.50", "0.55", "met")]
+        assert table.summary_lines(self.report()) == [("a row", "30.5 ms", "ncnn", "61.1 ms", "0.499", "0.55", "met")]
 
     def test_markdown_has_every_candidate(self) -> None:
         text = table.markdown(self.report())
-        assert "| a row | ncnn | 61.1 ms | 61.1 to 61.1 | 0.50 |" in text
+        assert "| a row | ncnn | 61.1 ms | 61.1 to 61.1 | 0.499 |" in text
         assert "ImportError: no / jax" in text
 
     def test_where_and_when(self) -> None:
