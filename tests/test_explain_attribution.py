@@ -351,3 +351,37 @@ def test_a_bar_that_comes_late_and_goes_away(
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert list(progress.tracked([1, 2, 3], "counting")) == [1, 2, 3]
     assert "counting" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_channels_first_is_the_same(method: str) -> None:
+    """The same weights in the other layout: the same map."""
+
+    def made(layout: str) -> Any:
+        shape = SHAPE if layout == "channels_last" else (SHAPE[-1], *SHAPE[:-1])
+        return keras.Sequential(
+            [
+                layers.Input(shape),
+                layers.Conv2D(4, 3, data_format=layout),
+                layers.ReLU(),
+                layers.GlobalMaxPooling2D(data_format=layout),
+                layers.Dense(3),
+            ]
+        )
+
+    last, first, x = made("channels_last"), made("channels_first"), image()
+    first.set_weights(last.get_weights())
+    wanted = getattr(explain, method)(last, x, 1)
+    found = getattr(explain, method)(first, np.moveaxis(x, -1, 0), 1)
+    np.testing.assert_allclose(found.map, wanted.map, atol=1e-5)
+    np.testing.assert_array_equal(found.image, wanted.image)
+
+
+@pytest.mark.parametrize("rank", [1, 3])
+def test_figures_of_rows_and_volumes(rank: int) -> None:
+    conv = {1: layers.Conv1D, 3: layers.Conv3D}[rank]
+    model = keras.Sequential([layers.Input((7,) * rank + (2,)), conv(3, 3, activation="relu"), layers.Flatten()])
+    found = explain.saliency(model, image(*(7,) * rank, 2), 0)
+    assert found.map.shape == (1, *(7,) * rank)
+    drawn = np.asarray(found.figure().axes[1].images[0].get_array())
+    np.testing.assert_array_equal(drawn, found.map if rank == 1 else found.map[0, 3])

@@ -14,7 +14,7 @@ from striate.core.errors import message
 from striate.explain import figures
 from striate.explain.attribution.backprop import gradient_of
 from striate.explain.attribution.target import before_closing
-from striate.explain.probe import Compiled, Found, channels_first, find, watching
+from striate.explain.probe import Compiled, Found, channels_first, find, takes_channels_first, watching
 from striate.explain.progress import tracked
 from striate.models.functional import Functional
 from striate.models.receptive import graph_of
@@ -28,7 +28,7 @@ class Maximised:
     """Images that excite filters.
 
     Attributes:
-        images: `(filters, height, width, channels)`, as the model takes them.
+        images: `(filters, height, width, channels)`.
         filters: which channels. layer: whose, its name.
         scores: the mean activation at the end, `(filters,)`. history: in each step, `(steps, filters)`.
     """
@@ -48,7 +48,7 @@ class Maximised:
             place.set_axis_off()
         for place, image, f, score in zip(axes.flat, self.images, self.filters, self.scores, strict=False):
             place.set_axis_on()
-            figures.show(place, _spread(image), "gray", (0, 1))
+            figures.show(place, _spread(image), "gray", (0, 1), colour=True)
             figures.panel(place, f"{f}", theme, 9, f"{score:.3g}".replace("-", "−"))
         figure.suptitle(f"what filters of {self.layer} look for", fontsize=10, color=figures.theme_of(theme).ink)
         return figure
@@ -64,7 +64,7 @@ def _spread(image: np.ndarray) -> np.ndarray:
     """Numbers around 0.5, three standard deviations within 0 and 1."""
     centred = (image - image.mean()) / (image.std() + 1e-8)
     flat = np.clip(0.5 + centred / 6, 0, 1)
-    return flat if flat.shape[-1] in (3, 4) else flat.mean(-1)
+    return flat if flat.ndim == 3 and flat.shape[-1] in (3, 4) else flat.mean(-1)
 
 
 def maximise(
@@ -159,7 +159,7 @@ class _Climb:
     """The mean activation of each image's filter (of a classifier before its softmax) and its gradient."""
 
     def __init__(self, model: Any, at: Found, filters: Sequence[int]) -> None:
-        self.model, self.at, self.filters = model, at, filters
+        self.model, self.at, self.filters, self.first = model, at, filters, takes_channels_first(model)
         self._compiled = Compiled(self._run)
 
     def _run(self, x: Any) -> list[Any]:
@@ -168,7 +168,7 @@ class _Climb:
         if id(self.at.layer) not in notes:
             raise ValueError(message("maximise", f"layer '{self.at.path}' was not called", "Name another layer"))
         a = before_closing(tree.flatten(notes[id(self.at.layer)][0])[0])
-        axis = 1 if channels_first(self.at.layer) else a.ndim - 1
+        axis = 1 if channels_first(self.at.layer, self.first) and a.ndim > 2 else a.ndim - 1
         count = a.shape[axis]
         if any(not -count <= f < count for f in self.filters):
             problem = f"layer '{self.at.path}' has the filters 0 to {count - 1}. Received: {list(self.filters)}"
@@ -182,8 +182,10 @@ class _Climb:
         return [score, *gradient_of(score, [x])]
 
     def __call__(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        score, g = self._compiled(x.astype("float32"))
-        return np.asarray(score), np.asarray(g, "float64")
+        given = np.moveaxis(x, -1, 1) if self.first else x
+        score, g = self._compiled(np.ascontiguousarray(given, "float32"))
+        found = np.asarray(g, "float64")
+        return np.asarray(score), np.moveaxis(found, 1, -1) if self.first else found
 
     def start(self, size: Any, start: Any, seed: int, unit: float) -> np.ndarray:
         """Noise, or the given image, once per filter."""
@@ -207,7 +209,7 @@ class _Climb:
 
     def _sized(self, size: Any) -> tuple[int, ...]:
         shape = self._shape()[1:]
-        spatial, depth = shape[:-1], shape[-1]
+        spatial, depth = (shape[1:], shape[0]) if self.first else (shape[:-1], shape[-1])
         if size is None:
             wanted = [n or _SIZE for n in spatial]
         else:

@@ -74,7 +74,7 @@ class FeatureMaps(Mapping[str, np.ndarray]):
     def _grid(self, shown: Any, rows: Any, columns: int, sample: int, cmap: str, theme: str) -> Any:
         """The chapter's picture: the image, then one channel of each layer."""
         high, wide = figures.grid_of(len(rows) + 1, min(columns, len(rows) + 1))
-        figure = figures.new_figure(wide * 2.9, high * 3.25 * _ratio(shown), theme)
+        figure = figures.new_figure(wide * 2.9, high * 3.25 * _ratio(shown, self.image.ndim - 2), theme)
         axes = figure.subplots(high, wide, squeeze=False)
         for place in axes.flat:
             place.set_axis_off()
@@ -91,7 +91,7 @@ class FeatureMaps(Mapping[str, np.ndarray]):
         """The image on top, then for each layer its name and its channels (in several lines if `columns` is less)."""
         wide = min(columns or max(len(r) for r in rows), max(len(r) for r in rows))
         lines = [-(-len(r) // wide) for r in rows]
-        high = _PANEL * _ratio(shown)
+        high = _PANEL * _ratio(shown, self.image.ndim - 2)
         figure = figures.new_figure((wide + 1.35) * _PANEL, (sum(lines) + 1) * (high + 0.36), theme)
         grid = figure.add_gridspec(sum(lines) + 1, wide + 1, width_ratios=[1.3, *[1] * wide])
         self._image(figure.add_subplot(grid[0, 1]), shown, theme, 10)
@@ -112,7 +112,7 @@ class FeatureMaps(Mapping[str, np.ndarray]):
 
     def _image(self, axes: Any, shown: Any, theme: str, size: float) -> None:
         axes.set_axis_on()
-        figures.show(axes, figures.picture(shown), "gray")
+        figures.show(axes, figures.picture(shown, self.image.ndim - 2), "gray", colour=True)
         figures.panel(axes, "image", theme, size, _size(np.asarray(shown)))
 
     def _repr_html_(self) -> str:
@@ -122,9 +122,9 @@ class FeatureMaps(Mapping[str, np.ndarray]):
         return f"<FeatureMaps of {len(self)} layers: {figures.names(list(self))}>"
 
 
-def _ratio(image: Any) -> float:
+def _ratio(image: Any, rank: int) -> float:
     """Height over width of a picture, within bounds."""
-    shape = np.shape(figures.drawable(figures.picture(image)))
+    shape = np.shape(figures.drawable(figures.picture(image, rank), True))
     return float(np.clip(shape[0] / shape[1], 0.4, 1.6))
 
 
@@ -176,7 +176,7 @@ def feature_maps(
     maps = _run(model, given, found)
     rng = np.random.default_rng(seed)
     picked = {name: _chosen(values, channels, by, rng, name) for name, values in maps.items()}
-    return FeatureMaps(maps, picked, given.x, by, picture)
+    return FeatureMaps(maps, picked, given.last(given.x), by, picture)
 
 
 def _run(model: Any, given: Inputs, found: Sequence[Found]) -> dict[str, np.ndarray]:
@@ -201,7 +201,7 @@ def _run(model: Any, given: Inputs, found: Sequence[Found]) -> dict[str, np.ndar
         problem = f"{figures.names(sorted(missing))} was not computed for this input"
         raise ValueError(message("feature_maps", problem, "Leave it out of `layers`"))
     pairs = zip(names, arrays, strict=True)
-    return {n: channels_last(np.asarray(a), by_name[n.split(" (")[0]]) for n, a in pairs}
+    return {n: channels_last(np.asarray(a), by_name[n.split(" (")[0]], given.first) for n, a in pairs}
 
 
 def _tensors(result: Any) -> list[Any]:

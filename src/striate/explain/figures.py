@@ -71,9 +71,19 @@ def panel(axes: Any, title: str, theme: str, size: float = 10, note: str = "") -
     axes.set_xlabel(note, fontsize=size * 0.86, color=colours.faint, labelpad=3)
 
 
-def show(axes: Any, values: np.ndarray, cmap: str = "viridis", limits: tuple[float, float] | None = None) -> Any:
-    """Draws a plane `(height, width)` or a colour picture; a row of numbers becomes a strip, a volume its middle."""
-    plane = drawable(values)
+def show(
+    axes: Any,
+    values: np.ndarray,
+    cmap: str = "viridis",
+    limits: tuple[float, float] | None = None,
+    colour: bool = False,
+) -> Any:
+    """Draws a plane `(height, width)`; a row of numbers becomes a strip, a volume its middle.
+
+    Args:
+        colour: whether a last axis of three or four numbers is a colour.
+    """
+    plane = drawable(values, colour)
     ends: Any = limits or (None, None)
     return axes.imshow(plane, cmap=cmap, vmin=ends[0], vmax=ends[1], interpolation="nearest", aspect=_aspect(plane))
 
@@ -84,24 +94,26 @@ def _aspect(plane: np.ndarray) -> Any:
     return "auto" if max(height, width) > 6 * min(height, width) else "equal"
 
 
-def drawable(values: np.ndarray) -> np.ndarray:
+def drawable(values: np.ndarray, colour: bool = False) -> np.ndarray:
     """What `imshow` takes: 1-D as a row, the middle slice of a volume."""
     values = np.asarray(values)
     if values.ndim == 0:
         return values.reshape(1, 1)
-    while values.ndim > 3 or (values.ndim == 3 and values.shape[-1] not in (3, 4)):
+    while values.ndim > 3 or (values.ndim == 3 and not (colour and values.shape[-1] in (3, 4))):
         values = values[len(values) // 2]
     return values[None] if values.ndim == 1 else values
 
 
-def picture(image: np.ndarray) -> np.ndarray:
-    """An image `(height, width, channels)` as numbers from 0 to 1 that can be drawn.
+def picture(image: np.ndarray, rank: int = 2) -> np.ndarray:
+    """An image with `rank` axes of places, and one of channels after them, as numbers from 0 to 1 that can be drawn.
 
     What stands within 0 to 255 or 0 to 1 is taken as it is; anything else, such as a picture that was preprocessed,
     is spread over the range from its least number to its largest.
     """
     image = np.asarray(image, "float64")
-    if image.ndim >= 3 and image.shape[-1] not in (3, 4):
+    if image.ndim == 2 and rank == 1:
+        image = image.T  # a row per channel
+    elif image.ndim > rank and (image.shape[-1] not in (3, 4) or rank != 2):
         image = image[..., 0] if image.shape[-1] == 1 else image.mean(-1)
     low, high = float(image.min(initial=0)), float(image.max(initial=0))
     if low >= 0 and high <= 255:

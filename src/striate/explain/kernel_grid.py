@@ -56,7 +56,7 @@ class Filters:
         for place, f in zip(axes.flat, self.chosen, strict=False):
             place.set_axis_on()
             plane = _coloured(self.kernels[..., f]) if self.planes is None else self.kernels[..., self.planes[0], f]
-            drawn = figures.show(place, plane, cmap, (-limit, limit))
+            drawn = figures.show(place, plane, cmap, (-limit, limit), self.planes is None)
             figures.panel(place, f"{f}", theme, 8)
         if self.planes is not None:
             figures.colour_bar(figure, drawn, axes, theme, self.name)

@@ -181,8 +181,10 @@ class Inputs:
         self.symbols = list(graph.inputs) if graph is not None else []
         values = self._listed(x)
         wanted = [tuple(t.shape) for t in self.symbols] or [_wanted_shape(model)] * len(values)
+        values = [_with_channel(v, w) for v, w in zip(values, wanted, strict=True)]
+        self.first = takes_channels_first(model)
         self.single = len(wanted[0] or ()) == np.ndim(values[0]) + 1 or (wanted[0] is None and np.ndim(values[0]) == 3)
-        self.arrays = [self._batched(v, w) for v, w in zip(values, wanted, strict=True)]
+        self.arrays = [v[None] if self.single else v for v in values]
         self.index = self._index(which)
         self.arrays[self.index] = _floating(self.arrays[self.index])
         self._nest = x if self.symbols == [] else None
@@ -195,12 +197,6 @@ class Inputs:
             problem = f"model '{self.model.name}' has {len(self.symbols)} inputs, and {len(values)} arrays were given"
             raise ValueError(message(self.where, problem, f"Give them as a list: {[t.name for t in self.symbols]}"))
         return values
-
-    def _batched(self, value: Any, wanted: Any) -> np.ndarray:
-        array = _numbers(value)
-        if wanted is not None and array.ndim == len(wanted) - 2 and wanted[-1] == 1:
-            array = array[..., None]  # a grey picture without its channel axis
-        return array[None] if self.single else array
 
     def _index(self, which: int | str) -> int:
         names = [t.name for t in self.symbols]
@@ -215,6 +211,14 @@ class Inputs:
     def x(self) -> np.ndarray:
         """The input that is looked at, with its batch axis."""
         return self.arrays[self.index]
+
+    def last(self, values: np.ndarray) -> np.ndarray:
+        """Values of the shape of `x`, their channels last."""
+        return np.moveaxis(values, 1, -1) if self.first and values.ndim > 2 else values
+
+    def own(self, values: np.ndarray) -> np.ndarray:
+        """Values with their channels last, in the model's layout."""
+        return np.ascontiguousarray(np.moveaxis(values, -1, 1)) if self.first and values.ndim > 2 else values
 
     def with_x(self, x: np.ndarray) -> list[np.ndarray]:
         """All inputs for another value of that one; where it has more samples, the others are repeated."""
@@ -241,6 +245,12 @@ def _numbers(x: Any) -> np.ndarray:
     return np.asarray(convert(np.asarray(x)))
 
 
+def _with_channel(x: np.ndarray, wanted: Any) -> np.ndarray:
+    """A grey picture may come without its channel axis."""
+    grey = wanted is not None and x.ndim == len(wanted) - 2 and wanted[-1] == 1
+    return x[..., None] if grey else x
+
+
 def _floating(x: np.ndarray) -> np.ndarray:
     return x if x.dtype.kind == "f" and x.dtype != np.float64 else x.astype("float32")
 
@@ -255,11 +265,18 @@ def _wanted_shape(model: Any) -> Any:
     return None if rank is None else (None,) * rank
 
 
-def channels_first(layer: Any) -> bool:
-    """Whether the layer's (or a wrapped layer's) channels come before its places."""
-    return getattr(getattr(layer, "layer", layer), "data_format", None) == "channels_first"
+def channels_first(layer: Any, otherwise: bool = False) -> bool:
+    """Whether the layer's (or a wrapped layer's) channels come before its places; `otherwise`, if it has no say."""
+    layout = getattr(getattr(layer, "layer", layer), "data_format", None)
+    return otherwise if layout is None else layout == "channels_first"
 
 
-def channels_last(values: np.ndarray, layer: Any) -> np.ndarray:
+def channels_last(values: np.ndarray, layer: Any, otherwise: bool = False) -> np.ndarray:
     """`(batch, ..., channels)`, whatever the layer's layout."""
-    return np.moveaxis(values, 1, -1) if channels_first(layer) and values.ndim > 2 else values
+    return np.moveaxis(values, 1, -1) if values.ndim > 2 and channels_first(layer, otherwise) else values
+
+
+def takes_channels_first(model: Any) -> bool:
+    """Whether the first layer of `model` that has a say takes channels before places."""
+    layers = [model, *(f.layer for f in layers_in(model))]
+    return next((channels_first(x) for x in layers if getattr(x, "data_format", None)), False)

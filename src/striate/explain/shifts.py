@@ -13,7 +13,7 @@ from striate.core import tree
 from striate.core.errors import message
 from striate.core.window import Receptive
 from striate.explain import figures
-from striate.explain.probe import Compiled, Inputs, channels_first, channels_last, find, watching
+from striate.explain.probe import Compiled, Inputs, channels_last, find, watching
 from striate.models.receptive import Reach, calls, field_of
 from striate.models.windows import axes_of
 from striate.trace import KerasTensor
@@ -81,14 +81,14 @@ class Equivariance:
         axes = figure.subplots(2, 3)
         ends = (float(np.min(self.y[sample, ..., channel])), float(np.max(self.y[sample, ..., channel])))
         parts = [
-            (figures.picture(self.x[sample]), "input", "gray", None),
+            (figures.picture(self.x[sample], self.x.ndim - 2), "input", "gray", None),
             (self.y[sample, ..., channel], "computed", "viridis", ends),
             (self.then[sample, ..., channel], f"computed, then moved by {_pixels(self.output_shift)}", "viridis", ends),
-            (figures.picture(self.moved[sample]), f"moved by {_pixels(self.shift)}", "gray", None),
+            (figures.picture(self.moved[sample], self.x.ndim - 2), f"moved by {_pixels(self.shift)}", "gray", None),
             (self.first[sample, ..., channel], "moved, then computed", "viridis", ends),
         ]
         for place, (values, title, cmap, limits) in zip(axes.flat, parts, strict=False):
-            figures.show(place, values, cmap, limits)
+            figures.show(place, values, cmap, limits, cmap == "gray")
             figures.panel(place, title, theme, 10)
         self._errors(figure, axes[1, 2], sample, theme)
         return figure
@@ -144,24 +144,25 @@ def equivariance(layer_or_model: Any, x: Any, shift: Any, edge: str = "zeros", l
         ValueError: the output has no places, or the shift is larger than the image.
     """
     given = Inputs(layer_or_model, x, where="equivariance")
-    moved_by = _shift(shift, given.x.shape[1:-1])
+    x = given.last(given.x)
+    moved_by = _shift(shift, x.shape[1:-1])
     if edge not in ("zeros", "wrap"):
         raise ValueError(message("equivariance", f"there is no edge {edge!r}", "Use 'zeros' or 'wrap'"))
     at = None if layer is None else find(layer_or_model, layer, "equivariance")[0]
-    moved = translate(given.x, moved_by, edge)
-    y, first = (_output(given, values, at) for values in (given.x, moved))
-    if y.ndim != given.x.ndim:
-        problem = f"the output of shape {y.shape} has other places than the input of shape {given.x.shape}"
+    moved = translate(x, moved_by, edge)
+    y, first = (_output(given, given.own(values), at) for values in (x, moved))
+    if y.ndim != x.ndim:
+        problem = f"the output of shape {y.shape} has other places than the input of shape {x.shape}"
         raise ValueError(message("equivariance", problem, "Name a `layer` that still has places"))
     fields = _fields(layer_or_model, given.x.shape, at)
-    jumps = _jumps(fields, given.x.shape, y.shape)
+    jumps = _jumps(fields, x.shape, y.shape)
     steps = [Fraction(s) / Fraction(j) for s, j in zip(moved_by, jumps, strict=True)]
     by = tuple(round(t) for t in steps)
     then = translate(y.astype(float), by, "wrap" if edge == "wrap" else "nan")
     error = np.abs(first - then).max(-1)
-    inner = _interior(fields, given.x.shape[1:-1], y.shape[1:-1], moved_by, edge)
+    inner = _interior(fields, x.shape[1:-1], y.shape[1:-1], moved_by, edge)
     reasons = (*_strides(moved_by, jumps, steps, by), *_edges(error, inner, fields))
-    return Equivariance(given.x, moved, y, first, then, moved_by, by, error, inner, tuple(reasons))
+    return Equivariance(x, moved, y, first, then, moved_by, by, error, inner, tuple(reasons))
 
 
 def _shift(shift: Any, spatial: Sequence[int]) -> tuple[int, ...]:
@@ -191,7 +192,7 @@ def _output(given: Inputs, x: np.ndarray, at: Any) -> np.ndarray:
         return tree.flatten(notes[id(at.layer)][-1] if at else result)[0]
 
     layer = at.layer if at else given.model
-    return channels_last(np.asarray(Compiled(run)(*given.with_x(x))), layer)
+    return channels_last(np.asarray(Compiled(run)(*given.with_x(x))), layer, given.first)
 
 
 def _fields(model: Any, shape: tuple[int, ...], at: Any) -> tuple[Receptive, ...] | None:
@@ -205,7 +206,7 @@ def _fields(model: Any, shape: tuple[int, ...], at: Any) -> tuple[Receptive, ...
         return None
     ends = [c for c in listed if at is None or c.layer is at.layer or c.path == at.path]
     tensor: KerasTensor | None = ends[-1].outputs[0] if ends else None
-    return None if tensor is None or channels_first(ends[-1].layer) else Reach(listed).fields(tensor)
+    return None if tensor is None else Reach(listed).fields(tensor)
 
 
 def _jumps(fields: Any, x: Sequence[int], y: Sequence[int]) -> list[Any]:

@@ -87,9 +87,9 @@ def saliency(
         values = _smoothed(run, x, samples, noise, seed, progress)
     if times_input:
         values = values * x
-    reduced = values.sum(-1) if times_input else np.abs(values).max(-1)
+    reduced = given.last(values).sum(-1) if times_input else np.abs(given.last(values)).max(-1)
     name = "SmoothGrad" if samples > 1 else "saliency"
-    return Attribution(name, reduced, x, score.words, scores, values, times_input)
+    return Attribution(name, reduced, given.last(x), score.words, scores, values, times_input)
 
 
 def _smoothed(run: Gradient, x: np.ndarray, samples: int, noise: float, seed: Any, progress: bool | None) -> np.ndarray:
@@ -165,4 +165,6 @@ def _ruled(
         problem = f"'{given.model.name}' has no rectifier (ReLU, leaky ReLU) between the input and the score"
         raise ValueError(message(where, problem, "Use saliency or integrated_gradients"))
     why = f"{run.rectifiers} rectifiers have the rule of {name}"
-    return Attribution(name, np.abs(values).max(-1), given.x, score.words, scores, values, why=why)
+    return Attribution(
+        name, np.abs(given.last(values)).max(-1), given.last(given.x), score.words, scores, values, why=why
+    )

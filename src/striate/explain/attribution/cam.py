@@ -97,7 +97,7 @@ def _cam(
     given = Inputs(model, image, which, where)
     score = Score(given, target, output, before)
     scores, a, g, found, why = _activations(given, score, layer)
-    a, g = (channels_last(np.asarray(v), found.layer).astype("float64") for v in (a, g))
+    a, g = (channels_last(np.asarray(v), found.layer, given.first).astype("float64") for v in (a, g))
     weights = weigh(a, g)
     cam = np.einsum("b...k,bk->b...", a, weights)
     why += (
@@ -107,8 +107,9 @@ def _cam(
     )
     cam = np.maximum(cam, 0) if relu else cam
     more = {"cam": cam, "weights": weights, "activations": a, "gradients": g, "layer": found.path}
-    stretched = stretch(cam, given.x.shape[1:-1])
-    return Attribution(name, stretched, given.x, score.words, np.asarray(scores), signed=not relu, why=why, more=more)
+    x = given.last(given.x)
+    stretched = stretch(cam, x.shape[1:-1])
+    return Attribution(name, stretched, x, score.words, np.asarray(scores), signed=not relu, why=why, more=more)
 
 
 def _activations(given: Inputs, score: Score, layer: Any) -> Any:
@@ -119,23 +120,23 @@ def _activations(given: Inputs, score: Score, layer: Any) -> Any:
     def run(*values: Any) -> list[Any]:
         with watching([f.layer for f in listed]) as notes:
             result = score.of(values)
-        picked, why = _picked(notes, listed, result, given.where, layer is None)
+        picked, why = _picked(notes, listed, result, given, layer is None)
         chosen[:] = [picked.found, why]
         return [result, picked.value, *gradient_of(result, [picked.value])]
 
     return *Compiled(run)(*given.arrays), *chosen
 
 
-def _picked(notes: Any, listed: list[Found], score: Any, where: str, proposed: bool) -> tuple[_Candidate, str]:
+def _picked(notes: Any, listed: list[Found], score: Any, given: Inputs, proposed: bool) -> tuple[_Candidate, str]:
     by_id = {id(f.layer): f for f in listed}
     noted = [_Candidate(by_id[key], v) for key, results in notes.items() for v in results if isinstance(v, Value)]
     noted = list({id(c.value): c for c in reversed(noted)}.values())[::-1]  # a model's result is its last layer's
     nodes = toposort([score])
     order = {id(v): n for n, node in enumerate(nodes) for v in node.outputs}
     reached = sorted((c for c in noted if id(c.value) in order), key=lambda c: order[id(c.value)])
-    spatial = [c for c in reached if _places(c) > 1]
+    spatial = [c for c in reached if _places(c, given.first) > 1]
     if not spatial:
-        _refuse(reached, listed, where, proposed)
+        _refuse(reached, listed, given.where, proposed)
     if not proposed:
         return spatial[-1], f"'{spatial[-1].found.path}' was asked for"
     kept = [c for c in spatial if not _only_moves(c.found.layer)] or spatial
@@ -146,11 +147,11 @@ def _picked(notes: Any, listed: list[Found], score: Any, where: str, proposed: b
     return last, f"'{last.found.path}' ({shape}) is the last layer with places of its own{behind}"
 
 
-def _places(candidate: _Candidate) -> int:
+def _places(candidate: _Candidate, first: bool) -> int:
     shape = tuple(candidate.value.shape)
     if len(shape) < 3:
         return 0
-    spatial = channels_last(np.empty(shape, "bool"), candidate.found.layer).shape[1:-1]
+    spatial = channels_last(np.empty(shape, "bool"), candidate.found.layer, first).shape[1:-1]
     return int(np.prod(spatial))
 
 

@@ -60,7 +60,15 @@ def integrated_gradients(
     more = {"difference": difference, "sum": summed, "gap": np.abs(summed - difference)}
     why = f"the sum is {summed[0]:.4g}, the score's difference from the baseline {difference[0]:.4g}"
     return Attribution(
-        "integrated gradients", values.sum(-1), x, score.words, scores, values, signed=True, why=why, more=more
+        "integrated gradients",
+        given.last(values).sum(-1),
+        given.last(x),
+        score.words,
+        scores,
+        values,
+        signed=True,
+        why=why,
+        more=more,
     )
 
 

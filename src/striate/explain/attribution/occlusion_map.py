@@ -47,7 +47,7 @@ def occlusion(
         ValueError: the window is larger than the image.
     """
     given = Inputs(model, image, which, "occlusion")
-    score, x = Score(given, target, output, before_softmax), given.x
+    score, x = Score(given, target, output, before_softmax), given.last(given.x)
     spatial = x.shape[1:-1]
     k = _window(size or tuple(max(1, n // 8) for n in spatial), spatial, "size")
     s = _window(strides or tuple(max(1, n // 2) for n in k), spatial, "strides")
@@ -61,7 +61,8 @@ def occlusion(
     for n in tracked(range(0, len(corners), at_once), "occlusion", progress):
         places = [tuple(a[i] for a, i in zip(starts, c, strict=True)) for c in corners[n : n + at_once]]
         covered = np.stack([_covered(x, hidden, p, k) for p in places], axis=1)
-        found = np.asarray(run(*given.with_x(covered.reshape(-1, *x.shape[1:])))).reshape(len(x), -1)
+        batch = given.own(covered.reshape(-1, *x.shape[1:]))
+        found = np.asarray(run(*given.with_x(batch))).reshape(len(x), -1)
         drops[:, n : n + len(places)] = whole[:, None] - found
     grid = drops.reshape(len(x), *(len(a) for a in starts))
     more = {"drops": grid, "places": starts, "size": k, "strides": s}

@@ -48,21 +48,21 @@ class Attribution:
             cmap: matplotlib's name of the colours: by default `"magma"`, with signs `"RdBu_r"`.
             theme: `"light"`, `"dark"` or `"auto"` (transparent, grey text).
         """
-        shown = figures.picture(self.image[sample] if image is None else np.asarray(image))
+        shown = figures.picture(self.image[sample] if image is None else np.asarray(image), self.map.ndim - 1)
         plane = figures.drawable(self.map[sample])
-        height, width = figures.drawable(shown).shape[:2]
+        height, width = figures.drawable(shown, True).shape[:2]
         figure = figures.new_figure(9.6, 3.0 * float(np.clip(height / width, 0.3, 1.6)) + 0.5, theme)
         left, middle, right = figure.subplots(1, 3)
-        figures.show(left, shown, "gray")
+        figures.show(left, shown, "gray", colour=True)
         figures.panel(left, "image", theme, 10)
         limit, colours = _limit(plane), cmap or ("RdBu_r" if self.signed else "magma")
         limits = (-limit, limit) if self.signed else (0.0, limit)
         drawn = figures.show(middle, plane, colours, limits)
         figures.panel(middle, self.method, theme, 10, "" if plane.any() else "zero everywhere")
-        figures.show(right, figures.drawable(_grey(shown)), "gray", (0, 1))
+        below = figures.show(right, _grey(shown, self.map.ndim), "gray", (0, 1))
         cover = np.clip(np.abs(plane) / limit, 0, 1) ** 0.7 * alpha
-        right.imshow(plane, cmap=colours, vmin=limits[0], vmax=limits[1], alpha=cover, interpolation="nearest",
-                     aspect=right.get_aspect())  # fmt: skip
+        over: Any = {"cmap": colours, "vmin": limits[0], "vmax": limits[1], "interpolation": "nearest"}
+        right.imshow(plane, alpha=cover, extent=below.get_extent(), aspect=right.get_aspect(), **over)
         figures.panel(right, f"{self.target[sample]}: {_number(self.scores[sample])}", theme, 10)
         figures.colour_bar(figure, drawn, [left, middle, right], theme)
         return figure
@@ -85,7 +85,7 @@ def _limit(plane: np.ndarray) -> float:
     return float(np.quantile(sizes, 0.995)) or float(sizes.max()) or 1.0
 
 
-def _grey(image: np.ndarray) -> np.ndarray:
+def _grey(image: np.ndarray, rank: int) -> np.ndarray:
     """Faint, so that the map's colours stand out."""
-    image = image.mean(-1) if image.ndim == 3 else image
+    image = image.mean(-1) if image.ndim == 3 == rank else image
     return 0.25 + 0.6 * image
