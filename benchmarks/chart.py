@@ -9,6 +9,7 @@ from benchmarks.figures import ratio
 from benchmarks.settings import title_of
 from benchmarks.workloads import RIVALS, VERSUS
 
+FLOOR = 0.01  # smaller ratios are drawn here, as arrows
 INK = "#7d8590"  # readable on both
 COLOURS = dict(zip(RIVALS, ("#2f81f7", "#3fb950", "#d29922", "#db6d28", "#f85149", "#bc8cff", "#e3659b", "#39c5cf",
                             "#8fb339", "#c08457", "#6e8bd6")))  # fmt: skip
@@ -35,7 +36,7 @@ def draw(report: dict[str, Any], path: Path) -> bool:
     rows = points(report)
     if not rows:
         return False
-    figure, axes = plt.subplots(figsize=(9, 1.6 + 0.36 * len(rows)), layout="constrained")
+    figure, axes = plt.subplots(figsize=(10, 1.6 + 0.36 * len(rows)), layout="constrained")
     _dots(axes, rows)
     _dress(axes, [title for title, _, _ in rows])
     figure.savefig(path, transparent=True, dpi=160)
@@ -48,7 +49,15 @@ def _dots(axes: Any, rows: list[tuple[str, dict[str, float], list[float]]]) -> N
     for y, (_, ratios, aims) in enumerate(rows):
         for name, value in ratios.items():
             label = None if name in named else title_of(name)
-            axes.plot(value, y, "o", color=COLOURS[name], markersize=6, alpha=0.85, label=label)
+            axes.plot(
+                max(value, FLOOR),
+                y,
+                "o" if value > FLOOR else "<",
+                color=COLOURS[name],
+                markersize=6,
+                alpha=0.85,
+                label=label,
+            )
             named.add(name)
         for aim in aims:
             label = None if "aim" in named else "aimed at"
@@ -60,7 +69,7 @@ def _dress(axes: Any, titles: list[str]) -> None:
     axes.set_yticks(range(len(titles)), titles)
     axes.invert_yaxis()
     axes.set_xscale("log")
-    ticks = [0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 1.0, 2.0]
+    ticks = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0]
     low, high = axes.get_xlim()
     kept = [t for t in ticks if low <= t <= max(high, 1.0)]
     axes.set_xticks(kept, [f"{t:g}" for t in kept], minor=False)

@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     console = Console()
     end_on_signals()
     try:
-        rows = chosen(options.only, options.quick)
+        rows = [] if options.report else chosen(options.only, options.quick)
         report = run(rows, settings_of(options), console)
     except ValueError as error:
         console.print(f"bench: {error}", markup=False)
@@ -56,10 +56,10 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         console.print("bench: stopped; no worker is left.")
         return 130
-    table.print_report(report, Console(width=100))
     name = "trial" if options.quick or options.rivals else "latest"
-    if options.only and name == "latest":
+    if (options.only or options.report) and name == "latest":
         report = table.joined(earlier(RESULTS / "latest.json"), report)
+    table.print_report(report, Console(width=100))
     write(report, RESULTS, name, console)
     if options.readme:
         table.put_into(ROOT / "README.md", table.readme_part(report, "benchmarks/results/latest.png"))
@@ -74,6 +74,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="turns of each candidate")
     parser.add_argument("--seconds", type=float, help="length of a turn")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--report", action="store_true", help="measure nothing: write latest.json's tables anew")
     parser.add_argument("--readme", action="store_true", help="put the table into README.md")
     return parser.parse_args(arguments)
 

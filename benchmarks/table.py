@@ -52,14 +52,16 @@ def _summary(row: Result) -> list[Line]:
     ours = shown(median(row, VERSUS), row["unit"])
     if "failed" in row["candidates"].get(VERSUS, {}):
         return [(row["title"], "failed", "-", "-", "-", "-", "")]
-    return [_target_line(row, ours, judged(row, target, VERSUS)) for target in row["targets"]] or [
-        (row["title"], ours, "", "", "-", "-", "")
-    ]
+    others = [name for name in row["candidates"] if name != VERSUS]
+    targets = row["targets"] or [{"at_most": float("inf"), "rivals": others, "title": ""}]
+    return [_target_line(row, ours, judged(row, target, VERSUS)) for target in targets]
 
 
 def _target_line(row: Result, ours: str, target: Result) -> Line:
     verdict = {True: "met", False: "missed", None: "-"}[target["met"]]
     aim, value, title = f"{target['at_most']:g}", target["value"], row["title"]
+    if not row["targets"]:
+        aim, verdict = "-", ""
     if not target["rivals"]:
         return title, ours, "", "", "-", f"{aim} {row['unit']}".strip(), verdict
     if len(row["targets"]) > 1:

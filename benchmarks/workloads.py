@@ -31,9 +31,9 @@ RIVALS = {
     "torch-compiled": Rival("PyTorch compiled", "torch_compiled"),
     "tensorflow": Rival("TensorFlow", "tensor_flow", "tensorflow"),
     "jax": Rival("JAX", "jax_jit", "jax"),
-    "keras-tensorflow": Rival("Keras, TensorFlow", "keras_backend", "tensorflow"),
-    "keras-jax": Rival("Keras, JAX", "keras_backend", "jax"),
-    "keras-torch": Rival("Keras, PyTorch", "keras_backend", "torch"),
+    "keras-tensorflow": Rival("Keras on TensorFlow", "keras_backend", "tensorflow"),
+    "keras-jax": Rival("Keras on JAX", "keras_backend", "jax"),
+    "keras-torch": Rival("Keras on PyTorch", "keras_backend", "torch"),
 }
 
 

@@ -142,6 +142,11 @@ class TestTable:
     def test_summary(self) -> None:
         assert table.summary_lines(self.report()) == [("a row", "30.5 ms", "ncnn", "61.1 ms", "0.499", "0.55", "met")]
 
+    def test_a_row_without_an_aim(self) -> None:
+        row = self.report()["rows"][0] | {"targets": []}
+        lines = table.summary_lines({"rows": [row]})
+        assert lines == [("a row", "30.5 ms", "ncnn", "61.1 ms", "0.499", "-", "")]
+
     def test_markdown_has_every_candidate(self) -> None:
         text = table.markdown(self.report())
         assert "| a row | ncnn | 61.1 ms | 61.1 to 61.1 | 0.499 |" in text
