@@ -61,11 +61,13 @@
       clearInterval(timer);
       timer = 0;
       play.setAttribute("aria-label", "Play");
+      words.setAttribute("aria-live", "polite");
       root.classList.remove("striate-playing");
     }
     function start() {
       if (now === data.frames.length - 1) show(0);
       play.setAttribute("aria-label", "Pause");
+      words.setAttribute("aria-live", "off");
       root.classList.add("striate-playing");
       timer = setInterval(() => {
         if (!root.isConnected || now === data.frames.length - 1) stop(); else show(now + 1);

@@ -103,7 +103,7 @@ def _plane(plane: Plane, view: View, side: float) -> str:
     sparse = ' class="sparse"' if view.look.sparse(plane.name) else ""
     title = html.escape(plane.title, quote=True)
     return (
-        f'<div class="striate-plane"><div class="striate-title">{title}</div>'
+        f'<div class="striate-plane" style="--width:{width:g}px"><div class="striate-title">{title}</div>'
         f'<svg{sparse} role="img" aria-label="{title}" data-plane="{html.escape(plane.name, quote=True)}" '
         f'viewBox="-2 -2 {width:g} {height:g}" width="{width:g}" height="{height:g}">{inner}{box}</svg></div>'
     )
