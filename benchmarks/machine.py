@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,6 +35,21 @@ def cpu_name() -> str:
     named = {key.strip(): value.strip() for key, value in fields.items()}
     extra = [f"{key.split()[-1]} {named[key]}" for key in ("cpu family", "model") if key in named]
     return f"{named.get('model name', platform.machine())}" + (f" ({', '.join(extra)})" if extra else "")
+
+
+def busy(seconds: float = 0.5) -> float:
+    """The share of all cores' time that is taken now; 0 where the system does not say."""
+    if not Path("/proc/stat").exists():
+        return 0.0
+    before = _ticks()
+    time.sleep(seconds)
+    spent = [b - a for a, b in zip(before, _ticks())]
+    return 1 - (spent[3] + spent[4]) / max(sum(spent), 1)
+
+
+def _ticks() -> list[int]:
+    """User, nice, system, idle, waiting for disks, interrupts, stolen by other guests."""
+    return [int(n) for n in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
 
 
 def total_memory() -> int:

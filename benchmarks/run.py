@@ -38,6 +38,7 @@ from benchmarks.workloads import RIVALS, ROWS, Row, chosen
 
 RESULTS = ROOT / "benchmarks" / "results"
 SCRATCH = ROOT / "build" / "bench"
+QUIET = 0.1  # share of the cores that others may use
 QUICK_SECONDS = 270.0  # of the five minutes that `--quick` may take
 FULL, QUICK = (12, 0.4), (5, 0.15)  # rounds, seconds of a turn
 
@@ -104,6 +105,7 @@ def run(rows: list[Row], settings: Settings, console: Console) -> dict[str, Any]
         shutil.rmtree(folder.parent)  # an engine that has changed may draw other weights
     report: dict[str, Any] = {"machine": machine.described(settings.threads), "rows": []}
     report["settings"] = {"rounds": settings.rounds, "seconds": settings.seconds, "quick": settings.quick}
+    _warn(console, machine.busy() if rows else 0.0)
     for number, row in enumerate(rows):
         if settings.late:
             console.print(f"{row.title}: left out, no time left", highlight=False)
@@ -115,6 +117,12 @@ def run(rows: list[Row], settings: Settings, console: Console) -> dict[str, Any]
         for line in table.summary_lines({"rows": report["rows"][-1:]}):
             console.print(told(line), highlight=False, markup=False, soft_wrap=True)
     return report
+
+
+def _warn(console: Console, busy: float) -> None:
+    """Others on the cores hold up those who spin and wait for each other far more than those who don't."""
+    if busy > QUIET:
+        console.print(f"bench: others use {busy:.0%} of the machine's cores now: the ratios will say little")
 
 
 def progress(console: Console) -> Progress:

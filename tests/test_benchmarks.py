@@ -168,6 +168,17 @@ class TestTable:
         lines = console.export_text().splitlines()
         assert max(len(line.rstrip()) for line in lines if "ImportError" not in line and "a row" * 3 not in line) <= 100
 
+    @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="Linux")
+    def test_a_busy_machine_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        ticks = iter([[0, 0, 0, 0, 0, 0, 0, 0], [20, 0, 10, 60, 10, 0, 0, 0]])
+        monkeypatch.setattr(machine, "_ticks", lambda: next(ticks))
+        assert machine.busy(0) == pytest.approx(0.3)
+        console = Console(file=StringIO(), width=100)
+        run._warn(console, 0.05)
+        assert console.file.getvalue() == ""
+        run._warn(console, 0.3)
+        assert "others use 30%" in console.file.getvalue()
+
     def test_readme_between_the_marks(self, tmp_path: Path) -> None:
         readme = tmp_path / "README.md"
         readme.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
