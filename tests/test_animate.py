@@ -123,7 +123,7 @@ def check_convolution(arguments: dict[str, Any], shape: tuple[int, ...], share: 
     pads = padding_of(arguments["padding"], shape[:2], k, s, d)
     rows, columns = (windows(i, p, n, m, d) for i, p, n, m in zip(shape, pads, k, s))
     around = np.pad(x, [*pads, (0, 0)])
-    animation = explain.animate(layer, x)
+    animation = explain.animate(layer, x, limit=9999)
     places = list(itertools.product(range(arguments["filters"]), rows, columns))
     assert len(animation.frames) == len(places)
     n = share * (len(places) - 1) // 99
@@ -248,7 +248,7 @@ def test_both_views_of_a_transposed_convolution_show_numpy_s_numbers(
 
 
 def check_scatter(layer: Any, x: np.ndarray, y: np.ndarray, kernel: np.ndarray, lo: int, seed: int) -> None:
-    animation, s = explain.animate(layer, x), layer.strides[0]
+    animation, s = explain.animate(layer, x, limit=999), layer.strides[0]
     units = list(itertools.product(range(y.shape[-1]), range(x.shape[0]), range(x.shape[1])))
     assert len(animation.frames) == len(units)
     n = seed % len(units)
@@ -278,7 +278,7 @@ def picture_windows(picture: Planes, plane: str, r: int, c: int, s: int, k: int)
 
 
 def check_zeros(layer: Any, x: np.ndarray, y: np.ndarray, kernel: np.ndarray, lo: int, seed: int) -> None:
-    animation, s, k = explain.animate(layer, x, view="zeros"), layer.strides[0], kernel.shape[0]
+    animation, s, k = explain.animate(layer, x, view="zeros", limit=999), layer.strides[0], kernel.shape[0]
     cells = list(itertools.product(range(y.shape[-1]), range(y.shape[0]), range(y.shape[1])))
     assert len(animation.frames) == len(cells)
     q, r, c = cells[seed % len(cells)]

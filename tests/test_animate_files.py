@@ -175,6 +175,8 @@ def test_no_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (layers.Conv2D(1, 3), np.ones((4, 7, 7, 1)), {}, ValueError, r"Pass one sample: x\[:1\]"),
         (layers.Conv2D(1, 9), X, {}, ValueError, "9x9 kernel does not fit a 7x7 input"),
         (layers.Conv2D(2, 3), X, {"filters": [2]}, ValueError, "no filter 2. Use 0 to 1"),
+        (layers.Conv2D(2, 3), X, {"filters": []}, ValueError, "names no filter"),
+        (layers.Conv2D(2, 3), "photo.png", {}, ValueError, "must be numbers, got 'photo.png'"),
         (layers.Conv2D(2, 3), X, {"path": "a.bmp"}, ValueError, "ends with none of .html"),
         (layers.Conv2D(2, 3), X, {"theme": "pink"}, ValueError, "'light' or 'dark'"),
         (layers.Conv2D(2, 3), X, {"view": "zero"}, ValueError, "'scatter' or 'zeros'"),
@@ -184,6 +186,23 @@ def test_no_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_wrong_use(layer: Any, x: Any, options: dict[str, Any], error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         explain.animate(layer, x, **options)
+
+
+def test_a_layer_that_does_more_than_its_window_is_not_shown_wrongly() -> None:
+    class Doubled(layers.Conv2D):
+        def call(self, inputs: Any) -> Any:
+            return super().call(inputs) * 2
+
+    with pytest.raises(RuntimeError, match="differ from what the layer gave"):
+        explain.animate(Doubled(1, 3), X)
+
+
+def test_numbers_that_are_not_finite() -> None:
+    x = np.where(X == 5, np.nan, np.where(X == 4, np.inf, X))
+    html = explain.animate(layers.MaxPooling2D(2), x)._repr_html_()
+    assert "∞" in html and ",NaN" not in html
+    convolved = explain.animate(seven(), x).still(3).html
+    assert 'data-value="nan"' in convolved
 
 
 def test_a_frame_that_there_is_not(tmp_path: Path) -> None:

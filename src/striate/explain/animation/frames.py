@@ -58,6 +58,8 @@ def order(op: Operation, filters: Sequence[int] | None) -> list[tuple[int, Place
         ValueError: for a filter that there isn't.
     """
     chosen = range(op.filters) if filters is None else filters
+    if not len(chosen):
+        raise ValueError(message("animate", "`filters` names no filter", f"Use some of 0 to {op.filters - 1}"))
     wrong = [q for q in chosen if not 0 <= q < op.filters]
     if wrong:
         raise ValueError(message("animate", f"there is no filter {wrong[0]}", f"Use 0 to {op.filters - 1}"))
@@ -77,6 +79,7 @@ class Frames:
         self._sums = np.zeros(op.y.shape)
         self._scattered = 0
 
+    @np.errstate(invalid="ignore", over="ignore")
     def frame(self, number: int, place: int) -> Frame:
         """The moment of the `place`-th entry of the order; scattered ones must come in order."""
         q, at = self.order[place]

@@ -251,6 +251,7 @@ def beside(layer: Any, scattered: Operation, x: Any) -> Operation:
 # The picture and the layer --------------------------------------------------------------------------------------------
 
 
+@np.errstate(invalid="ignore", over="ignore")
 def sums(op: Operation) -> np.ndarray:
     """What the drawn products add up to, for every output cell, before bias and activation."""
     parts = [_group_sums(op, op.weights[..., g], op.read_by(g)) for g in range(op.filters)]
@@ -276,6 +277,7 @@ def _put(total: np.ndarray, cells: list[np.ndarray], values: np.ndarray) -> None
     total[np.ix_(*(c[k] for c, k in zip(cells, kept, strict=True)))] += values[np.ix_(*kept)]
 
 
+@np.errstate(invalid="ignore", over="ignore")
 def checked(op: Operation, layer: Any) -> Operation:
     """`op`, if its products add up to what the layer gave.
 
@@ -286,9 +288,10 @@ def checked(op: Operation, layer: Any) -> Operation:
     axes = op.y.shape[3 - op.rank :]
     if layer.activation is not None:
         total = np.asarray(layer.activation(total.reshape(1, *axes).astype("float32")), "float64").reshape(op.y.shape)
-    size = max(float(np.abs(op.field).max(initial=1)) * float(np.abs(op.weights).sum()), 1.0)
+    size = max(float(np.abs(op.field[np.isfinite(op.field)]).max(initial=1)) * float(np.abs(op.weights).sum()), 1.0)
     half = "16" in str(getattr(layer, "compute_dtype", ""))
     if not np.allclose(total, op.y, rtol=2e-2 if half else 1e-3, atol=(1e-2 if half else 1e-5) * size, equal_nan=True):
         problem = f"the products of the picture differ from what the layer gave by {np.nanmax(abs(total - op.y)):.3g}"
-        raise RuntimeError(message(f"{type(layer).__name__} '{layer.name}'", problem))
+        fix = "A layer of a class of its own may do more than its window does: show the layer that it stands on"
+        raise RuntimeError(message(f"{type(layer).__name__} '{layer.name}'", problem, fix))
     return op

@@ -32,7 +32,7 @@ class Input:
         Raises:
             ValueError: for another number of axes, several samples, or too large a picture.
         """
-        found = np.asarray(x, "float64")
+        found = self._numbers(x)
         if found.ndim == self.rank + 2 and found.shape[0] == 1:
             found = found[0]
         elif found.ndim == self.rank and self.channels in (None, 1):
@@ -42,6 +42,13 @@ class Input:
         if max(found.shape[:-1]) > LARGEST:
             raise ValueError(self._large(found.shape))
         return found
+
+    def _numbers(self, x: Any) -> np.ndarray:
+        try:
+            return np.asarray(x, "float64")
+        except (ValueError, TypeError):
+            fix = "Load a picture with striate.utils.load_img and img_to_array"
+            raise ValueError(message(self.where, f"the input must be numbers, got {str(x)[:40]!r}", fix)) from None
 
     def _shape(self, shape: tuple[int, ...]) -> str:
         axes = ("steps", "height, width", "depth, height, width")[self.rank - 1]
