@@ -246,7 +246,7 @@ def test_applications_go_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_ctrl_c_ends_with_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
-    monkeypatch.setattr(bench, "profile", lambda *_: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(explain, "profile", lambda *_: signal.raise_signal(signal.SIGINT))
     with pytest.raises(SystemExit) as caught:
         bench.run_bench(bench.Options(str(saved(tmp_path))))
     assert caught.value.code == 130
@@ -260,3 +260,9 @@ def test_what_a_gradient_s_algorithm_is_called() -> None:
     assert shown == {
         "kernel_grad": "direct", "kernel_grad_winograd4": "winograd4", "input_grad": "direct", "direct": "direct",
     }  # fmt: skip
+
+
+def test_a_file_opens_in_a_process_that_has_loaded_nothing(tmp_path: Path) -> None:
+    source = f"import striate\nprint(striate.saving.load_model({str(saved(tmp_path))!r}).name)"
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("small\n", "")

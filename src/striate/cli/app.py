@@ -9,14 +9,7 @@ from typing import Annotated
 
 import typer
 
-from .animate import run_animate
-from .bench import Options, run_bench
-from .explain import run_explain
-from .features import Wanted, run_features
-from .notebook import run_notebook
-from .script import run_script
-from .summary import run_summary
-from .tour import run_tour
+from . import parts
 from .user import UserError
 
 app = typer.Typer(
@@ -72,10 +65,10 @@ def run(
     if path.is_dir():
         raise UserError(f"run: '{file}' is a folder. Give the path of a .py or .ipynb file.")
     if path.suffix == ".ipynb":
-        raise SystemExit(run_notebook(path, inplace or _take_inplace(rest)))
+        raise SystemExit(parts.run_notebook(path, inplace or _take_inplace(rest)))
     if inplace:
         raise UserError(f"run: --inplace is for notebooks, and '{file}' is not one (.ipynb).")
-    run_script(path, rest)
+    parts.run_script(path, rest)
 
 
 def _take_inplace(rest: list[str]) -> bool:
@@ -93,7 +86,7 @@ def tour(
     out: Annotated[Path, typer.Option(help="The folder for index.html.")] = Path("striate-tour"),
 ) -> None:
     """Writes the tour."""
-    run_tour(image, weights, out)
+    parts.run_tour(image, weights, out)
 
 
 @app.command(help="Measure MODEL on this machine: time, GFLOP/s, share of the peak, algorithm and traffic per layer.")
@@ -108,7 +101,7 @@ def bench(
     top: Annotated[bool, typer.Option("--top/--no-top", help="vgg19 and the like: with their classifier?")] = True,
 ) -> None:
     """Measures a model."""
-    run_bench(Options(model, batch, size, threads, rounds, as_json, train, top))
+    parts.run_bench(parts.Options(model, batch, size, threads, rounds, as_json, train, top))
 
 
 @app.command(help="Show where the sizes of a layer or a model come from: formula (6) with its numbers, padding, cost.")
@@ -122,7 +115,7 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Prints a derivation."""
-    run_explain(what, size, as_json)
+    parts.run_explain(what, size, as_json)
 
 
 @app.command(help="Show the layers of a model: a .keras or .h5 file, or a name such as vgg19.")
@@ -132,7 +125,7 @@ def summary(
     field: Annotated[bool, typer.Option("--receptive-field", help="Show what a unit of each layer sees.")] = False,
 ) -> None:
     """Prints a summary."""
-    run_summary(file, as_json, field)
+    parts.run_summary(file, as_json, field)
 
 
 @app.command(help="Write LAYER at work on a picture or on numbers, window by window: a page that plays, a GIF, ...")
@@ -149,7 +142,7 @@ def animate(
 ) -> None:
     """Writes an animation."""
     options = {"view": view, "theme": theme, "frame": frame, "limit": limit, "seconds": seconds, "tall": tall}
-    run_animate(layer, given, out, options)
+    parts.run_animate(layer, given, out, options)
 
 
 @app.command(help="Draw what the layers of a model make of IMAGE, or which parts of it a decision rests on.")
@@ -173,4 +166,4 @@ def features(
 ) -> None:
     """Writes feature maps."""
     options = (image, model, weights, layers, channels, by, seed, attribution, target, scale, size, theme, out, as_json)
-    run_features(Wanted(*options))
+    parts.run_features(parts.Wanted(*options))

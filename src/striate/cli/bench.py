@@ -9,17 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from striate import applications, config, losses
+import striate  # its parts are loaded when they are used: the command starts without them
 from striate.core import tree
-from striate.explain.profiling import Profile, profile
-from striate.saving.models import load_model
 
 from .bench_table import show
 from .user import UserError, interruptible
+
+if TYPE_CHECKING:
+    from striate.explain.profiling import Profile
 
 FILES = (".keras", ".h5", ".hdf5")
 _IMAGE = (224, 224, 3)  # what applications without their classifier are measured on, which take any size
@@ -58,7 +59,7 @@ def run_bench(options: Options) -> None:
             raise UserError(f"bench: --{name} must be at least 1, got {value}.")
     shape, find = _parsed(options.size), _finder(options)
     if options.threads is not None:
-        config.set_num_threads(options.threads)
+        striate.config.set_num_threads(options.threads)
     with interruptible():
         found, title = _measured(options, shape, find)
         if options.as_json:
@@ -78,7 +79,7 @@ def _measured(options: Options, shape: tuple[int, ...] | None, find: Any) -> tup
         with _mistakes(f"'{model.name}' can't run"):
             y = None if options.loss is None else _compiled(model, x, options.loss)
             watch = lambda done: status.update(f"Round {done + 1} of {options.rounds}")  # noqa: E731
-            return profile(model, x, y, options.rounds, watch), model.name
+            return striate.explain.profile(model, x, y, options.rounds, watch), model.name
 
 
 @contextmanager
@@ -109,7 +110,7 @@ def _finder(options: Options) -> Any:
             raise UserError(f"bench: there is no file '{name}'. Give a model's file ({', '.join(FILES)}) or name.")
         if path.suffix.lower() not in FILES:
             raise UserError(f"bench: '{name}' is not a model's file ({', '.join(FILES)}).")
-        return lambda shape: load_model(path, compile=False)
+        return lambda shape: striate.saving.load_model(path, compile=False)
     known = known_applications()
     make = known.get(_plain(name))
     if make is None:
@@ -122,7 +123,8 @@ def _finder(options: Options) -> Any:
 
 def known_applications() -> dict[str, Any]:
     """What makes each of `striate.applications`, by its name in small letters."""
-    made = {name: getattr(applications, name) for name in applications.__all__ if name[0].isupper()}
+    names = [name for name in striate.applications.__all__ if name[0].isupper()]
+    made = {name: getattr(striate.applications, name) for name in names}
     return {_plain(name): make for name, make in made.items()}
 
 
@@ -156,7 +158,7 @@ def _random(shape: tuple[int, ...], dtype: str) -> np.ndarray:
 def _compiled(model: Any, x: Any, loss: str) -> Any:
     """Compiles the model with Adam and the loss; targets of the kind that the loss takes."""
     try:
-        losses.get(loss)
+        striate.losses.get(loss)
     except ValueError:
         raise UserError(f"bench: --train: there is no loss '{loss}'. Known: {', '.join(_loss_names())}.") from None
     outputs = model.predict_on_batch(x)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from striate.explain.profiling import LayerProfile, Profile
 from striate.ir.where import GRADIENT
+
+if TYPE_CHECKING:
+    from striate.explain.profiling import LayerProfile, Profile
 
 _MB = 1e6
 _NUMBERS = {"ms": 8, "%": 3, "GFLOP/s": 7, "peak": 5}
