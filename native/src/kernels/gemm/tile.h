@@ -154,7 +154,8 @@ inline TileFn tile_for(int rows, int vectors, bool ahead) {
 constexpr int kHalfCols = kLanes + kLanes / 2;
 
 inline Vec twice(const float* p) {
-    return (Vec)_mm512_castpd_ps(_mm512_broadcast_f64x4(_mm256_loadu_pd(reinterpret_cast<const double*>(p))));
+    return (Vec)_mm512_castpd_ps(
+        _mm512_maskz_broadcast_f64x4(0xff, _mm256_loadu_pd(reinterpret_cast<const double*>(p))));
 }
 inline Vec halves(Vec low, Vec high) { return (Vec)_mm512_mask_blend_ps(0xff00, (__m512)low, (__m512)high); }
 
@@ -205,7 +206,7 @@ __attribute__((noinline)) void half_tile(const TileArgs& t) {
         Vec y = pair[i];
         if (residual) y += halves(twice(residual[even] + at), twice(residual[odd] + at));
         const __m512d bits = _mm512_castps_pd((__m512)finish(y));
-        _mm256_storeu_pd(reinterpret_cast<double*>(out[even] + at), _mm512_castpd512_pd256(bits));
+        _mm256_storeu_pd(reinterpret_cast<double*>(out[even] + at), _mm512_maskz_extractf64x4_pd(0xf, bits, 0));
         if (odd != even)
             _mm256_storeu_pd(reinterpret_cast<double*>(out[odd] + at), _mm512_maskz_extractf64x4_pd(0xf, bits, 1));
     }
