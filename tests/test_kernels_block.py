@@ -40,11 +40,16 @@ class Case:
     cout: int
     present: tuple[str, ...]
     activations: tuple[str, str, str]
+    first: ConvSpec | None = None  # the expansion, where it has a window
 
     def shapes(self):
         hidden = self.depthwise.cin
-        x = (*self.depthwise.x_shape[:-1], self.cin)
-        weights = ((1, 1, self.cin, hidden), self.depthwise.w_shape, (1, 1, hidden, self.cout))
+        x = (*self.depthwise.x_shape[:-1], self.cin) if self.first is None else self.first.x_shape
+        weights = (
+            (1, 1, self.cin, hidden) if self.first is None else self.first.w_shape,
+            self.depthwise.w_shape,
+            (1, 1, hidden, self.cout),
+        )
         return x, weights, (*self.depthwise.out_shape[:-1], self.cout)
 
 
@@ -79,6 +84,7 @@ def expected(case: Case, x, weights, biases, residual) -> np.ndarray:
         if name != "depth" and name not in case.present:
             continue
         spec = case.depthwise if name == "depth" else pointwise(value.shape, weights[i].shape[-1])
+        spec = case.first if name == "expand" and case.first is not None else spec
         value = forward(value, weights[i], spec)
         value = value + biases[i] if f"{name}_bias" in case.present else value
         value = value + residual if name == "project" and "residual" in case.present else value
@@ -92,6 +98,8 @@ def operands(case: Case, x, weights, biases, residual):
         shape = x.shape if i == 0 else case.depthwise.out_shape
         if name == "depth":
             made.append(packed("depthwise", weights[i], case.depthwise))
+        elif name == "expand" and case.first is not None:
+            made.append(packed("direct", weights[i], case.first))
         elif name in case.present:
             made.append(packed("direct", weights[i], pointwise(shape, weights[i].shape[-1])))
         made += [biases[i]] if f"{name}_bias" in case.present else []
@@ -110,7 +118,7 @@ def draw_arrays(case: Case, seed: int):
 def computed(case: Case, data) -> np.ndarray:
     out = np.full(case.shapes()[2], np.nan, np.float32)
     stages = [blocks.Stage(kernels.activation_ids()[name]) for name in case.activations]
-    ints, floats = blocks.encode(case.depthwise, case.present, stages)
+    ints, floats = blocks.encode(case.depthwise, case.present, stages, case.first)
     run(blocks.KERNEL, operands(case, *data), [out], ints, floats)
     return out
 
@@ -120,6 +128,31 @@ def mobile(size, hidden, kernel=3, stride=1, batch=1) -> Case:
     spec = spec_of((batch, size, size, hidden), (kernel, kernel), hidden, (stride, stride), pads, (1, 1), hidden)
     every = tuple(blocks.FLAGS) if stride == 1 else tuple(f for f in blocks.FLAGS if f != "residual")
     return Case(spec, 24, 24, every, ("relu6", "relu6", "linear"))
+
+
+@st.composite
+def first_layers(draw):
+    """A convolution over a picture, a depthwise one, and perhaps a projection."""
+    kernel, stride, cin = draw(st.integers(1, 5)), draw(st.integers(1, 3)), draw(st.integers(1, 4))
+    pads = [(draw(st.integers(0, 4)), draw(st.integers(0, 4))) for _ in range(2)]
+    spatial = [draw(st.integers(max(1, kernel - sum(p)), 60)) for p in pads]
+    shape, hidden = (draw(st.integers(1, 2)), *spatial, cin), 16 * draw(st.integers(1, 3))
+    first = spec_of(shape, (kernel, kernel), hidden, (stride, stride), pads, (1, 1), 1)
+    step, around = draw(st.integers(1, 2)), [(1, 1), (draw(st.integers(0, 2)), 2)]
+    depthwise = spec_of(first.out_shape, (3, 3), hidden, (step, step), around, (1, 1), hidden)
+    projects = draw(st.booleans())
+    present = ("expand", "expand_bias", "depth_bias", *(["project", "project_bias"] if projects else []))
+    cout = draw(st.integers(1, 40)) if projects else hidden
+    return Case(depthwise, cin, cout, present, ("relu6", "relu6", "linear"), first)
+
+
+@settings(max_examples=50, deadline=None)
+@given(case=first_layers(), seed=st.integers(0, 99))
+def test_a_block_after_a_picture(case, seed):
+    data = draw_arrays(case, seed)
+    wanted = expected(case, *data)
+    for _ in each_level():
+        close(computed(case, data), wanted, 2e-6, terms=9 * case.depthwise.cin)
 
 
 @settings(max_examples=80, deadline=None)
@@ -149,7 +182,9 @@ def test_a_nan_stays_in_its_window():
         assert {tuple(map(int, i)) for i in np.argwhere(bad)} == {(r, c) for r in (9, 10, 11) for c in (2, 3, 4)}
 
 
-@pytest.mark.parametrize("position, value", [(0, 4), (1, 3), (2, 3), (4, 24), (5, 64), (6, 999), (9, 1)])
+@pytest.mark.parametrize(
+    "position, value", [(0, 4), (1, 3), (2, 3), (4, 24), (5, 64), (6, 999), (9, 1), (12, 3), (13, 0), (16, -1)]
+)
 def test_wrong_attributes_are_refused(position, value):
     case = mobile(9, 32)
     data = draw_arrays(case, 5)
@@ -224,3 +259,13 @@ def test_other_shapes_keep_their_own_kernels(change):
     if change == "kernel":
         shapes[3] = Aval((4, 4, 1, 32), "float32")
     assert plan_and_error(fn, shapes) == ["conv_direct", "conv_depthwise", "conv_direct"]
+
+
+def test_the_first_convolution_belongs_to_the_first_block():
+    def fn(x, w1, b1, wd, w3, b3):
+        hidden = relu6(add(conv_op(x, w1, **SAME | {"strides": (2, 2), "padding": ((0, 1), (0, 1))}, groups=1), b1))
+        return add(conv_op(relu6(conv_op(hidden, wd, **SAME, groups=wd.shape[-1])), w3, **PLAIN), b3)
+
+    shapes = avals(64, channels=3)
+    shapes[1], shapes[4], shapes[5] = (Aval(s, "float32") for s in [(3, 3, 3, 32), (1, 1, 32, 16), (16,)])
+    assert plan_and_error(fn, shapes) == ["conv_block"]

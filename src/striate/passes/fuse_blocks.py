@@ -70,7 +70,8 @@ def _block(node: Node, uses: Uses) -> Region | None:
 
 def _expands(node: Node) -> bool:
     spec = spec_of(node)
-    return spec is not None and blocks.is_pointwise(spec) and not node.params.get("residual")
+    fits = spec is not None and (blocks.is_pointwise(spec) or blocks.is_first(spec))
+    return fits and not node.params.get("residual")
 
 
 def _projects(node: Node, depthwise: Node) -> bool:

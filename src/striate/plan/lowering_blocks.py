@@ -27,7 +27,8 @@ def lower_block(draft: Draft, node: Node, inputs: Sequence[Var]) -> Sequence[Var
                 flags.append(what if what == "residual" else f"{name}_bias")
         stages[name] = _stage(part)
     depthwise = conv_spec(_conv(nodes[int(expands)]))
-    ints, floats = blocks.encode(depthwise, flags, list(stages.values()))
+    expansion = conv_spec(_conv(nodes[0])) if expands else None
+    ints, floats = blocks.encode(depthwise, flags, list(stages.values()), expansion)
     return [draft.step(blocks.KERNEL, operands, node.outputs[0].aval, ints, floats)]
 
 

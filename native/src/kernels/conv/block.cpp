@@ -1,7 +1,8 @@
-// Inverted residual blocks as one step: a 1x1 convolution that expands the channels, a depthwise one, and a 1x1
-// convolution that projects them back. What is between them never leaves the nearest caches: a few lines of it stand in
-// a ring, with zeros beside them, and go on as soon as the depthwise convolution can read them. Without the projection
-// each item takes one panel of channels, without the expansion the ring is filled from the input.
+// Inverted residual blocks as one step: a 1x1 convolution (or, at a network's start, one with a window) that
+// expands the channels, a depthwise one, and a 1x1 convolution that projects them back. What is between them never
+// leaves the nearest caches: a few lines of it stand in a ring, with zeros beside them, and go on as soon as the
+// depthwise convolution can read them. Without the projection each item takes one panel of channels, without the
+// expansion the ring is filled from the input.
 #include <algorithm>
 
 #include "core/kernel.h"
@@ -15,23 +16,27 @@ namespace {
 
 enum BlockFlags : int { kExpands = 1, kExpandBias = 2, kDepthBias = 4, kProjects = 8, kProjectBias = 16, kAdds = 32 };
 
-constexpr int kBlockInts = 12, kHiddenBlock = 16;
+constexpr int kBlockInts = 18, kHiddenBlock = 16, kMaxWindow = 11;
 
 // Integers as src/striate/kernels/blocks.py encodes them: kernel, stride, pads above and to the left, channels between,
-// flags, three activations, how many of the floats belong to each.
+// flags, three activations, how many of the floats belong to each; of the expansion its kernel, stride, pads above and
+// to the left, and the height and width of its result.
 struct Block {
-    int64_t batch, height, width, cin, out_height, out_width, cout;
+    int64_t batch, in_height, in_width, cin, out_height, out_width, cout;
     int64_t kernel, stride, top, left, hidden, flags;
+    int64_t window, step, above, beside, height, width;  // of the expansion; height and width are those of its result
     const float *x = nullptr, *expand = nullptr, *taps = nullptr, *project = nullptr;
     float* y = nullptr;
     Finish finish[3];
 
     explicit Block(const Step& s) {
         const Tensor &in = s.in[0], &out = s.out[0];
-        batch = in.shape[0], height = in.shape[1], width = in.shape[2], cin = in.shape[3];
+        batch = in.shape[0], in_height = in.shape[1], in_width = in.shape[2], cin = in.shape[3];
         out_height = out.shape[1], out_width = out.shape[2], cout = out.shape[3];
         kernel = s.ints[0], stride = s.ints[1], top = s.ints[2], left = s.ints[3], hidden = s.ints[4];
         flags = s.ints[5];
+        window = s.ints[12], step = s.ints[13], above = s.ints[14], beside = s.ints[15];
+        height = s.ints[16], width = s.ints[17];
         x = in.f32();
         y = out.f32();
         int next = 1;
@@ -58,7 +63,16 @@ struct Block {
     int64_t ring_lines() const { return (lines() - 1) * stride + kernel; }
     int64_t ring_width() const { return std::max(left + width, (out_width - 1) * stride + kernel); }
     int64_t line_floats() const { return ring_width() * kPanel; }
-    int64_t work() const { return batch * out_height * out_width * hidden * (kernel * kernel + cin + cout); }
+    int64_t work() const {
+        return batch * out_height * out_width * hidden * (kernel * kernel + window * window * cin + cout);
+    }
+    // A window is read from a copy of the input's lines with zeros around them: the values below a window's line are
+    // one run.
+    bool copies() const {
+        return window > 1 || step > 1 || above > 0 || beside > 0 || height != in_height || width != in_width;
+    }
+    int64_t copy_width() const { return std::max(beside + in_width, (width - 1) * step + window) * cin; }
+    int64_t tiles() const { return (width + kRows - 1) / kRows; }
 };
 
 // Items: bands of lines, and panels where each is on its own. From the shape alone.
@@ -75,7 +89,7 @@ struct BlockCut {
 };
 
 struct BlockScratch {
-    std::size_t ring, lines, sources, targets, total;
+    std::size_t ring, lines, copies, sources, targets, total;
 
     explicit BlockScratch(const Block& b) {
         const auto bytes = [](int64_t n, std::size_t size) {
@@ -84,9 +98,16 @@ struct BlockScratch {
         const int64_t panels = b.projects() ? b.panels() : 1;
         ring = bytes(b.line_floats(), sizeof(float));  // behind a line of zeros
         lines = ring + bytes(panels * b.ring_lines() * b.line_floats(), sizeof(float));
-        sources = lines + bytes(b.projects() ? b.lines() * b.out_width * b.hidden : 0, sizeof(float));
-        targets = sources + bytes(b.width, sizeof(float*));
+        copies = lines + bytes(b.projects() ? b.lines() * b.out_width * b.hidden : 0, sizeof(float));
+        sources = copies + bytes(b.copies() ? copied(b) * b.copy_width() : 0, sizeof(float));
+        targets = sources + bytes(b.expands() ? b.tiles() * b.window * kRows : b.width, sizeof(float*));
         total = targets + bytes(b.width, sizeof(float*));
+    }
+
+    // Lines of the input that one band reads.
+    static int64_t copied(const Block& b) {
+        const int64_t bands = BlockCut(b).bands, lines = (b.out_height + bands - 1) / bands;
+        return ((lines - 1) * b.stride + b.kernel - 1) * b.step + b.window;
     }
 };
 
@@ -97,6 +118,7 @@ public:
         zeros_ = reinterpret_cast<float*>(scratch);
         ring_ = reinterpret_cast<float*>(scratch + layout_.ring);
         lines_ = reinterpret_cast<float*>(scratch + layout_.lines);
+        copies_ = reinterpret_cast<float*>(scratch + layout_.copies);
         sources_ = reinterpret_cast<const float**>(scratch + layout_.sources);
         targets_ = reinterpret_cast<float**>(scratch + layout_.targets);
     }
@@ -104,8 +126,10 @@ public:
     void run(int64_t image, int64_t first, int64_t last, int64_t panel0, int64_t panel1) {
         image_ = image;
         panel0_ = panel0;
-        prepare(panel1 - panel0);
         int64_t next = std::clamp<int64_t>(first * b_.stride - b_.top, 0, b_.height);
+        prepare(panel1 - panel0);
+        if (b_.copies()) copy_lines(next, std::clamp((last - 1) * b_.stride - b_.top + b_.kernel, next, b_.height));
+        if (b_.expands()) find_sources();
         for (int64_t o = first; o < last;) {
             const int64_t lines = last - o < b_.lines() ? 1 : b_.lines();
             const int64_t end = std::clamp((o + lines - 1) * b_.stride - b_.top + b_.kernel, next, b_.height);
@@ -128,10 +152,32 @@ private:
             std::fill(ring_ + i * row, ring_ + i * row + b_.left * kPanel, 0.0f);
             std::fill(ring_ + i * row + inside, ring_ + (i + 1) * row, 0.0f);
         }
-        for (int64_t i = 0; i < b_.width; ++i) {
-            sources_[i] = b_.x + image_ * b_.height * b_.width * b_.cin + i * b_.cin;
-            targets_[i] = ring_ + (b_.left + i) * kPanel;
+        for (int64_t i = 0; i < b_.width; ++i) targets_[i] = ring_ + (b_.left + i) * kPanel;
+    }
+
+    // The input's lines for the expansion's lines [first, last).
+    void copy_lines(int64_t first, int64_t last) {
+        const int64_t row = b_.copy_width(), inside = b_.in_width * b_.cin, start = b_.beside * b_.cin;
+        copied_ = first;
+        float* to = copies_;
+        for (int64_t y = first * b_.step - b_.above; y < (last - 1) * b_.step - b_.above + b_.window; ++y, to += row) {
+            const bool there = y >= 0 && y < b_.in_height;
+            std::fill(to, to + (there ? start : row), 0.0f);
+            if (!there) continue;
+            std::copy_n(b_.x + (image_ * b_.in_height + y) * inside, inside, to + start);
+            std::fill(to + start + inside, to + row, 0.0f);
         }
+    }
+
+    // Where the pixels of the expansion's first line at hand read: [tile][line of the window][row of the tile].
+    void find_sources() {
+        const int64_t line = b_.copy_width(), pixel = b_.step * b_.cin;
+        const float* from = b_.copies() ? copies_ : b_.x + image_ * b_.in_height * b_.in_width * b_.cin;
+        for (int64_t i = 0; i < b_.tiles(); ++i)
+            for (int64_t q = 0; q < b_.window; ++q)
+                for (int64_t first = b_.width * i / b_.tiles(), j = first; j < b_.width * (i + 1) / b_.tiles(); ++j)
+                    sources_[(i * b_.window + q) * kRows + j - first] = from + q * line + j * pixel;
+        for (int64_t q = 0; q < b_.window; ++q) offsets_[q] = q * b_.window * b_.cin * kPanel;
     }
 
     int64_t place(int64_t panel, int64_t y) const {
@@ -139,20 +185,20 @@ private:
     }
 
     void expand(int64_t panel, int64_t y) {
-        const int64_t tiles = (b_.width + kRows - 1) / kRows, columns = b_.columns(panel), zero = 0;
+        const int64_t tiles = b_.tiles(), columns = b_.columns(panel), depth = b_.window * b_.cin;
         const Finish& f = b_.finish[0];
         TileArgs t;
-        t.runs = {nullptr, &zero, 1, b_.cin};
-        t.a_offset = y * b_.width * b_.cin;
+        t.runs = {nullptr, offsets_, b_.window, depth};
+        t.a_offset = b_.copies() ? (y - copied_) * b_.step * b_.copy_width() : y * b_.in_width * b_.cin;
         t.clamp = clamp_of(f.activation);
         for (int64_t c = 0; c < columns; c += kTileCols) {
             const int vectors = columns - c > kLanes ? 2 : 1;
-            t.panel = b_.expand + panel * b_.cin * kPanel + c;
+            t.panel = b_.expand + panel * b_.window * depth * kPanel + c;
             t.bias = f.bias ? f.bias + panel * kPanel + c : nullptr;
             t.col = place(panel, y) + c;
             for (int64_t i = 0; i < tiles; ++i) {
                 const int64_t first = b_.width * i / tiles, last = b_.width * (i + 1) / tiles;
-                t.runs.rows = sources_ + first;
+                t.runs.rows = sources_ + i * b_.window * kRows;
                 t.out = targets_ + first;
                 tile_for(static_cast<int>(last - first), vectors, false)(t);
             }
@@ -162,8 +208,9 @@ private:
     }
 
     void copy(int64_t panel, int64_t y) {
-        const int64_t columns = b_.columns(panel), from = y * b_.width * b_.cin + panel * kPanel;
-        for (int64_t i = 0; i < b_.width; ++i) std::copy_n(sources_[i] + from, columns, targets_[i] + place(panel, y));
+        const float* from = b_.x + (image_ * b_.height + y) * b_.width * b_.cin + panel * kPanel;
+        for (int64_t i = 0; i < b_.width; ++i)
+            std::copy_n(from + i * b_.cin, b_.columns(panel), targets_[i] + place(panel, y));
     }
 
     void depthwise(int64_t panel, int64_t o, int64_t lines) {
@@ -220,9 +267,9 @@ private:
 
     const Block& b_;
     const BlockScratch layout_;
-    float *zeros_, *ring_, *lines_, **targets_;
+    float *zeros_, *ring_, *lines_, *copies_, **targets_;
     const float** sources_;
-    int64_t image_ = 0, panel0_ = 0;
+    int64_t image_ = 0, panel0_ = 0, copied_ = 0, offsets_[kMaxWindow];
 };
 
 void conv_block(const Step& s) {
@@ -250,6 +297,12 @@ const char* check_sizes(const Step& s) {
     if (s.ints[1] != 1 && s.ints[1] != 2) return "expected a stride of 1 or 2";
     for (int i = 2; i < 4; ++i)
         if (s.ints[i] < 0 || s.ints[i] >= s.ints[0]) return "pads must be smaller than the kernel";
+    if (s.ints[12] < 1 || s.ints[12] > kMaxWindow || s.ints[13] < 1 || s.ints[14] < 0 || s.ints[15] < 0)
+        return "expected a window of 1 to 11, a stride from 1 on, and pads from 0 on";
+    if (s.ints[16] < 0 || s.ints[17] < 0) return "the expansion's result has no size";
+    const bool same = s.ints[16] == s.in[0].shape[1] && s.ints[17] == s.in[0].shape[2];
+    const bool plain = s.ints[12] == 1 && s.ints[13] == 1 && s.ints[14] == 0 && s.ints[15] == 0;
+    if (!(s.ints[5] & kExpands) && !(plain && same)) return "without expansion there is no window";
     return s.ints[4] > 0 && s.ints[4] % kHiddenBlock == 0 ? nullptr : "expected channels in sixteens";
 }
 
@@ -263,14 +316,19 @@ const char* check_activations(const Step& s) {
 }
 
 const char* check(const Step& s) {
-    if (s.n_in < 2 || s.n_out != 1 || s.n_ints != kBlockInts) return "expected the 12 ints of striate.kernels.blocks";
+    if (s.n_in < 2 || s.n_out != 1 || s.n_ints != kBlockInts) return "expected the 18 ints of striate.kernels.blocks";
     if (!are_floats(s)) return "all arrays must be float32";
     if (const char* problem = check_sizes(s)) return problem;
     if (const char* problem = check_activations(s)) return problem;
     const int64_t flags = s.ints[5], hidden = s.ints[4], taps = s.ints[0] * s.ints[0];
     const int64_t cin = s.in[0].shape[3], cout = s.out[0].shape[3];
-    const int64_t sizes[] = {cin * padded(hidden, kPanel),  hidden, taps * hidden,  hidden,
-                             hidden * padded(cout, kPanel), cout,   s.out[0].size()};
+    const int64_t sizes[] = {s.ints[12] * s.ints[12] * cin * padded(hidden, kPanel),
+                             hidden,
+                             taps * hidden,
+                             hidden,
+                             hidden * padded(cout, kPanel),
+                             cout,
+                             s.out[0].size()};
     const int64_t there[] = {flags & kExpands,     flags & kExpandBias, 1, flags & kDepthBias, flags & kProjects,
                              flags & kProjectBias, flags & kAdds};
     if (flags < 0 || flags >= 2 * kAdds) return "flags that this kernel does not know";
