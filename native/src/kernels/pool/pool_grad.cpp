@@ -102,8 +102,102 @@ void spread(const Step& s, const Window& w, F&& f) {
     });
 }
 
+// Positions as bytes; a window of padding has none.
+typedef std::uint8_t Bytes __attribute__((vector_size(kLanes)));
+
+inline void store_bytes(std::uint8_t* to, IVec index, int lanes) {
+    const Bytes bytes = __builtin_convertvector(index, Bytes);
+    if (lanes == kLanes)  // a copy of known length is one instruction
+        std::memcpy(to, &bytes, kLanes);
+    else
+        std::memcpy(to, &bytes, static_cast<std::size_t>(lanes));
+}
+
+inline IVec load_bytes(const std::uint8_t* from, int lanes) {
+    Bytes bytes = {};
+    if (lanes == kLanes)
+        std::memcpy(&bytes, from, kLanes);
+    else
+        std::memcpy(&bytes, from, static_cast<std::size_t>(lanes));
+    return __builtin_convertvector(bytes, IVec);
+}
+
+// The position of each maximum in its window, for all windows.
+void find_positions(const Step& s, const Window& w, std::uint8_t* to) {
+    const int64_t rows = w.n * w.out[0] * w.out[1];
+    parallel_for(*s.pool, rows, rows * w.out[2] * w.c * w.cells() >= kParallel, [&](int64_t row, int) {
+        spread_row(w, row, [&](const Cells& cells, int64_t in, int64_t out, int lanes, Put) {
+            store_bytes(to + out, winners(cells, s.in[0].f32() + in, lanes), lanes);
+        });
+    });
+}
+
+// The outputs whose windows reach input i along one axis.
+struct Reach {
+    int64_t first, last, offset;  // output o has it as cell offset - o * stride
+
+    Reach(const Window& w, int axis, int64_t i) : offset(i + w.low[axis]) {
+        const int64_t before = offset - w.size[axis] + 1;
+        first = before <= 0 ? 0 : (before + w.stride[axis] - 1) / w.stride[axis];
+        last = std::min(w.out[axis] - 1, offset / w.stride[axis]);
+    }
+};
+
+// Where windows overlap, each input takes what is its own: the positions of all maxima first, then row by row.
+bool gathers(const Window& w) {
+    return overlap(w) && w.dilation[0] == 1 && w.dilation[1] == 1 && w.dilation[2] == 1 && w.cells() < 256;
+}
+
+std::size_t max_pool_grad_scratch(const Step& s, int) {
+    const Window w = read_window(s, s.in[0], s.in[1]);
+    return gathers(w) ? static_cast<std::size_t>(s.in[1].size()) + kLanes : 0;
+}
+
+// The windows that one input belongs to: where their outputs lie, and as which cell.
+struct Memberships {
+    int64_t count = 0, at[255];
+    int cell[255];
+
+    Memberships(const Window& w, const Reach& i, const Reach& j, const Reach& k) {
+        for (int64_t a = i.first; a <= i.last; ++a)
+            for (int64_t b = j.first; b <= j.last; ++b)
+                for (int64_t c = k.first; c <= k.last; ++c) {
+                    const int64_t row = (i.offset - a * w.stride[0]) * w.size[1] + j.offset - b * w.stride[1];
+                    at[count] = ((a * w.out[1] + b) * w.out[2] + c) * w.c;
+                    cell[count++] = static_cast<int>(row * w.size[2] + k.offset - c * w.stride[2]);
+                }
+    }
+
+    Vec sum(const std::uint8_t* places, const float* g, int lanes) const {
+        Vec total = {};
+        for (int64_t m = 0; m < count; ++m)
+            total += select(load_bytes(places + at[m], lanes) == cell[m], load_some(g + at[m], lanes), Vec{});
+        return total;
+    }
+};
+
+void gather_grad(const Step& s, const Window& w) {
+    auto* places = static_cast<std::uint8_t*>(s.scratch);
+    find_positions(s, w, places);
+    const int64_t rows = w.in[0] * w.in[1], pooled = w.out_pixels() * w.c;
+    parallel_for(*s.pool, w.n * rows, w.n * pooled * w.cells() >= kParallel, [&](int64_t i, int) {
+        const int64_t image = i / rows, row = i % rows;
+        float* to = s.out[0].f32() + i * w.in[2] * w.c;
+        const Reach down(w, 0, row / w.in[1]), across(w, 1, row % w.in[1]);
+        for (int64_t x = 0; x < w.in[2]; ++x, to += w.c) {
+            const Memberships windows(w, down, across, Reach(w, 2, x));
+            for (int64_t c = 0; c < w.c; c += kLanes) {
+                const int lanes = static_cast<int>(std::min<int64_t>(kLanes, w.c - c));
+                const int64_t at = image * pooled + c;
+                store_some(to + c, windows.sum(places + at, s.in[1].f32() + at, lanes), lanes);
+            }
+        }
+    });
+}
+
 void max_pool_grad(const Step& s) {
     const Window w = read_window(s, s.in[0], s.in[1]);
+    if (gathers(w)) return gather_grad(s, w);
     spread(s, w, [&](const Cells& cells, int64_t in, int64_t out, int lanes, auto give) {
         const IVec index = winners(cells, s.in[0].f32() + in, lanes);
         const Vec gradient = load_some(s.in[1].f32() + out, lanes);
@@ -114,29 +208,8 @@ void max_pool_grad(const Step& s) {
     });
 }
 
-// Positions as bytes; a window of padding has none.
-typedef std::uint8_t Bytes __attribute__((vector_size(kLanes)));
-
-inline void store_bytes(std::uint8_t* to, IVec index, int lanes) {
-    const Bytes bytes = __builtin_convertvector(index, Bytes);
-    std::memcpy(to, &bytes, static_cast<std::size_t>(lanes));
-}
-
-inline IVec load_bytes(const std::uint8_t* from, int lanes) {
-    Bytes bytes = {};
-    std::memcpy(&bytes, from, static_cast<std::size_t>(lanes));
-    return __builtin_convertvector(bytes, IVec);
-}
-
 void max_pool_positions(const Step& s) {
-    const Window w = read_window(s, s.in[0], s.out[0]);
-    auto* to = static_cast<std::uint8_t*>(s.out[0].data);
-    const int64_t rows = w.n * w.out[0] * w.out[1];
-    parallel_for(*s.pool, rows, rows * w.out[2] * w.c * w.cells() >= kParallel, [&](int64_t row, int) {
-        spread_row(w, row, [&](const Cells& cells, int64_t in, int64_t out, int lanes, Put) {
-            store_bytes(to + out, winners(cells, s.in[0].f32() + in, lanes), lanes);
-        });
-    });
+    find_positions(s, read_window(s, s.in[0], s.out[0]), static_cast<std::uint8_t*>(s.out[0].data));
 }
 
 void unpool(const Step& s) {
@@ -214,7 +287,7 @@ const char* check_avg_grad(const Step& s) {
     return check_window(s, s.out[0], s.in[0]);
 }
 
-constexpr Kernel kKernels[] = {{"max_pool_grad", &max_pool_grad, nullptr, &check_max_grad},
+constexpr Kernel kKernels[] = {{"max_pool_grad", &max_pool_grad, &max_pool_grad_scratch, &check_max_grad},
                                {"max_pool_gather", &max_pool_gather, nullptr, &check_gather},
                                {"max_pool_positions", &max_pool_positions, nullptr, &check_positions},
                                {"unpool", &unpool, nullptr, &check_unpool},
