@@ -128,8 +128,9 @@ def test_an_interrupted_film_leaves_the_old_file(tmp_path: Path, monkeypatch: py
 
 
 def fake_encoder(folder: Path, body: str) -> None:
-    program = folder / "ffmpeg"
-    program.write_text(f"#!{sys.executable}\nimport sys\n{body}\n")
+    program, code = folder / "ffmpeg", folder / "ffmpeg.py"
+    code.write_text(f"import sys\n{body}\n")
+    program.write_text(f"#!/bin/sh\nexec '{sys.executable}' '{code}' \"$@\"\n")  # a path with a space is no `#!` line
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
 
 

@@ -36,7 +36,7 @@ import numpy as np
 from benchmarks.jobs import Work
 FACTOR = {"stand.slow": 3.0, "stand.other": 1.0}.get(__name__, 1.0)
 def version():
-    print("noise on the standard output")
+    print("noise on the standard output", flush=True)
     return __name__
 def write(job):
     job.files.mkdir(parents=True)
