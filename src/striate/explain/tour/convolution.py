@@ -77,12 +77,12 @@ print(np.array_equal(convolution[0, :, :, 0], by_formula(x, k, -1)))""",
         ),
         Text(
             "<p>Where the picture moves, the result moves with it: <em>equivariance</em>. Shifted one pixel to the "
-            "right, all columns that saw the same pixels are the same.</p>"
+            "right, columns that saw the same pixels are the same; zeros around it do not move with the picture.</p>"
         ),
         Code(
             """\
-shifted = ops.conv(np.roll(image, 1, axis=2), kernel)
-print(np.array_equal(shifted[:, :, 1:], correlation[:, :, :-1]))""",
+moved = explain.equivariance(convolution_with(kernel, padding='same'), image, shift=(0, 1))
+print(moved.text)""",
         ),
     )
 

@@ -161,13 +161,8 @@ for feature_map in features:
         ),
         Code(
             """\
-from striate.core.window import Receptive
-
-seen = Receptive()
-for layer in vgg.layers[1:]:
-    size = getattr(layer, 'kernel_size', None) or layer.pool_size
-    seen = seen.then(size[0], layer.strides[0])
-    if layer.name in layer_names:
-        print(f'{layer.name}: {seen.size} by {seen.size} pixels')""",
+for name in layer_names:
+    sizes = [field.size for field in explain.receptive_field(vgg, name, image=image_processed).fields]
+    print(f'{name}: {sizes[0]} by {sizes[1]} pixels')""",
         ),
     )
