@@ -128,6 +128,16 @@ def summary(
     parts.run_summary(file, as_json, field)
 
 
+@app.command(help="Write what a model computes as an ONNX file.")
+def export(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A .keras or .h5 file, or a name such as vgg19.")],
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="The .onnx file.")],
+    size: Annotated[str | None, typer.Option("--input", metavar="HxWxC", help="An input without its batch.")] = None,
+) -> None:
+    """Writes an ONNX file."""
+    parts.run_export(model, out, size)
+
+
 @app.command(help="Write LAYER at work on a picture or on numbers, window by window: a page that plays, a GIF, ...")
 def animate(
     layer: Annotated[str, typer.Argument(metavar="LAYER", help='Such as "Conv2D(1, 3, strides=2)".')],

@@ -8,6 +8,7 @@ _NAMES = {
     "run_animate": "striate.cli.animate",
     "run_bench": "striate.cli.bench",
     "run_explain": "striate.cli.explain",
+    "run_export": "striate.cli.export",
     "run_features": "striate.cli.features",
     "run_notebook": "striate.cli.notebook",
     "run_script": "striate.cli.script",

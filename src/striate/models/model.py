@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from striate.core.errors import message
 from striate.core.registry import custom_object_scope, export
+from striate.exporting import export_onnx
 from striate.layers.layer import Layer
 from striate.models.building import build_by_running, has_own_build
 from striate.models.summary import print_summary
-from striate.saving.models import save_model
+from striate.saving.models import path_of, save_model
 from striate.saving.serialization import deserialize_keras_object, serialize_keras_object
 from striate.saving.weights import load_weights, save_weights
 from striate.training.trainer import Trainer
@@ -51,11 +53,6 @@ class Model(Trainer, Layer):
             f"Model {type(self).__name__} does not have a `call()` method implemented. Write one, or use "
             "Model(inputs=..., outputs=...)."
         )
-
-    def __getattr__(self, name: str) -> Any:
-        if name in _INSTEAD:
-            raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}': {_INSTEAD[name]}.")
-        return object.__getattribute__(self, name)  # a property's own AttributeError again
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy takes over: all but the compiled plans."""
@@ -119,6 +116,35 @@ class Model(Trainer, Layer):
         """Saves the whole model to a `.keras` file: see `striate.saving.save_model`."""
         save_model(self, filepath, overwrite=overwrite, zipped=zipped, **kwargs)
 
+    def export(
+        self,
+        filepath: Any,
+        format: str | None = None,
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        opset_version: int | None = None,
+    ) -> None:
+        """Writes the inference of the model as an ONNX file: see `striate.exporting`.
+
+        Args:
+            filepath: a path that ends in `.onnx`.
+            format: "onnx", or None: by the path.
+            verbose: whether a line says what was written (default True).
+            input_signature: None for the model's own inputs, or a nest of `InputSpec`s: `[InputSpec((1, 32, 32, 3))]`.
+            opset_version: version of ONNX's operator set, from 19 on (default 19).
+
+        Raises:
+            ValueError: another format, or the model needs sizes that are not known.
+            NotImplementedError: a layer has no equivalent in ONNX. ImportError: the package `onnx` is not installed.
+        """
+        path = path_of(filepath, "export")
+        if (format or ("onnx" if path.endswith(".onnx") else None)) != "onnx":
+            problem = f"models are exported as ONNX files, received format={format!r} and {path!r}"
+            raise ValueError(message("export", problem, "Use `model.export('model.onnx')`"))
+        export_onnx(self, path, input_signature, opset_version)
+        if verbose or verbose is None:
+            print(f"Saved artifact at '{path}'.")
+
     def load_weights(self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any) -> None:
         """Loads weights from a `.weights.h5`, `.keras` or legacy `.h5` file; on an error the model is unchanged."""
         load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
@@ -158,9 +184,6 @@ def model_from_json(json_string: str, custom_objects: Any = None) -> Any:
         ValueError: no such description, or an unknown class.
     """
     return deserialize_keras_object(json.loads(json_string), custom_objects=custom_objects)
-
-
-_INSTEAD = {"export": "use `save` for a `.keras` file"}
 
 
 def _is_functional(args: Any, kwargs: Any) -> bool:

@@ -159,7 +159,8 @@ def _infer_slice(x: Aval, *, starts: Axes, stops: Axes, steps: Axes) -> Aval:
     return Aval(tuple(len(range(*s)) for s in zip(starts, stops, steps, strict=True)), x.dtype)
 
 
-def _slices(starts: Axes, stops: Axes, steps: Axes) -> tuple[slice, ...]:
+def slices(starts: Axes, stops: Axes, steps: Axes) -> tuple[slice, ...]:
+    """What `slice` reads and `unslice` writes, as NumPy says it."""
     return tuple(
         slice(a, None if b < 0 else b, s) if len(range(a, b, s)) else slice(0, 0)
         for a, b, s in zip(starts, stops, steps, strict=True)
@@ -174,14 +175,14 @@ def _slice_vjp(g: Array, y: Array, x: Array, *, starts: Axes, stops: Axes, steps
 # element.
 slice_: Primitive = register(
     Primitive(
-        "slice", _infer_slice, lambda x, starts, stops, steps: x[_slices(starts, stops, steps)], _slice_vjp, "slice"
+        "slice", _infer_slice, lambda x, starts, stops, steps: x[slices(starts, stops, steps)], _slice_vjp, "slice"
     )
 )
 
 
 def _unslice(g: np.ndarray, *, shape: Axes, starts: Axes, stops: Axes, steps: Axes) -> np.ndarray:
     out = np.zeros(shape, g.dtype)
-    out[_slices(starts, stops, steps)] = g
+    out[slices(starts, stops, steps)] = g
     return out
 
 
