@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx.reference import ReferenceEvaluator
 from rich.console import Console
 
 import striate as keras
@@ -23,8 +22,8 @@ import striate as keras
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the benchmarks are no part of the package
 
-from benchmarks import chart, figures, machine, nodes, onnx_nodes, run, table, truth, workloads  # noqa: E402
-from benchmarks.jobs import Job, channels_first, channels_last  # noqa: E402
+from benchmarks import chart, figures, machine, nodes, run, table, truth, workloads  # noqa: E402
+from benchmarks.jobs import Job  # noqa: E402
 from benchmarks.process import Team, Worker, WorkerFailed  # noqa: E402
 from benchmarks.settings import Settings  # noqa: E402
 from benchmarks.workloads import Rival, Row, Target  # noqa: E402
@@ -352,16 +351,6 @@ class TestNodes:
         assert [node["op"] for node in made] == ["input", "conv"]
         image = rng.standard_normal((1, 5, 5, 2)).astype(np.float32)
         np.testing.assert_allclose(model(image), truth.features(made, arrays, image), rtol=1e-5, atol=1e-5)
-
-    def test_onnx_file(self, tmp_path: Path) -> None:
-        """ONNX's own evaluator computes what the model does."""
-        path, model, x = tmp_path / "m.onnx", mixed(), np.random.default_rng(0).standard_normal((2, 9, 8, 3))
-        x = x.astype(np.float32)
-        rng = np.random.default_rng(1)
-        model.set_weights([rng.uniform(0.1, 0.5, w.shape) * rng.choice([-1, 1]) ** (w.ndim > 1) for w in model.weights])
-        onnx_nodes.write(nodes.nodes_of(model), model.get_weights(), model.output_shape, path)
-        found = ReferenceEvaluator(str(path)).run(None, {model.layers[0].name: channels_first(x)})[0]
-        np.testing.assert_allclose(channels_last(found), model(x), rtol=1e-4, atol=1e-4)
 
     def test_zeros_around_become_padding(self) -> None:
         layers = keras.layers

@@ -17,8 +17,7 @@ def prepare(job: jobs.Job) -> jobs.Work:
     """Compiled for latency, in float32 (it would choose bfloat16 where the CPU has it), for the one shape."""
     core = openvino.Core()
     model = core.read_model(jobs.onnx_file(job))
-    first = tuple(size.get_max_length() for size in list(model.inputs[0].partial_shape)[1:]) != job.shape
-    x = jobs.channels_first(jobs.images(job)) if first else jobs.images(job)
+    x = jobs.images(job)
     model.reshape(list(x.shape))
     request = core.compile_model(model, "CPU", settings(job)).create_infer_request()
     request.set_input_tensor(openvino.Tensor(x))
@@ -27,7 +26,7 @@ def prepare(job: jobs.Job) -> jobs.Work:
         request.infer()
         return request.get_output_tensor().data
 
-    return jobs.Work(run, jobs.channels_last if first else np.array)
+    return jobs.Work(run, np.array)
 
 
 def settings(job: jobs.Job) -> dict[str, object]:

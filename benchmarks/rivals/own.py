@@ -64,6 +64,4 @@ def _write_nodes(job: jobs.Job, model: Any) -> None:
 
 
 def _write_onnx(job: jobs.Job, model: Any) -> None:
-    from benchmarks import onnx_nodes  # needs onnx, of which a missing one says so
-
-    onnx_nodes.write(jobs.nodes(job), jobs.weights(job), model.output_shape, job.files / "model.onnx")
+    model.export(job.files / "model.onnx", verbose=False)
