@@ -252,7 +252,7 @@ class TestRace:
 STOPPED = """
 import json, sys
 from pathlib import Path
-from benchmarks.jobs import Job, channels_first, channels_last
+from benchmarks.jobs import Job
 from benchmarks.process import Team, Worker, end_on_signals
 end_on_signals()
 folder = Path(sys.argv[1])
