@@ -295,3 +295,56 @@ WRONG = [
 def test_wrong_uses(use: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         use()
+
+
+class Block(layers.Layer):
+    """A layer of the user's own that calls others."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.conv, self.pool = layers.Conv2D(6, 3, strides=2, name="conv"), layers.MaxPooling2D(name="pool")
+
+    def call(self, x: Any, training: Any = None) -> Any:
+        return striate.ops.relu(self.pool(self.conv(x)))
+
+
+class Subclassed(striate.Model):
+    """Layers called by Python code, one of them twice."""
+
+    def __init__(self) -> None:
+        super().__init__(name="subclassed")
+        self.first = layers.Conv2D(1, 3, padding="same", name="first")
+        self.block, self.last = Block(name="block"), layers.Dense(3, name="last")
+
+    def call(self, x: Any) -> Any:
+        x = self.block(self.first(self.first(x)) + x)
+        return self.last(x if x.shape[1] < 100 else x * 2)
+
+
+def test_a_model_of_python_code() -> None:
+    """The table is that of the functional model that the code amounts to."""
+    model = Subclassed()
+    x = striate.Input((28, 27, 1))
+    first = layers.Conv2D(1, 3, padding="same")
+    y = striate.ops.add(first(first(x)), x)
+    y = striate.ops.relu(layers.MaxPooling2D()(layers.Conv2D(6, 3, strides=2)(y)))
+    wanted = explain.arithmetic(striate.Model(x, layers.Dense(3)(y)))
+    found = explain.arithmetic(model, (28, 27, 1))
+    assert found.output_shape == wanted.output_shape == (None, 6, 6, 3)
+    assert [(r.output_shape, r.formulas, r.field, r.cost) for r in found.steps] == [
+        (r.output_shape, r.formulas, r.field, r.cost) for r in wanted.steps
+    ]
+    assert [r.name.split("_")[0] for r in found.steps][-4:] == ["block/conv", "block/pool", "block/relu", "last"]
+    assert (found.parameters, found.multiply_adds) == (wanted.parameters, wanted.multiply_adds)
+    assert model.first._inbound_nodes == [] and model.block.conv._inbound_nodes == []
+
+
+def test_a_model_of_python_code_after_its_first_call() -> None:
+    model = Subclassed()
+    with pytest.raises(ValueError, match="its input has no size yet"):
+        explain.arithmetic(model)
+    model(np.zeros((2, 9, 9, 1), "float32"))
+    assert explain.arithmetic(model).output_shape == (None, 2, 2, 3)
+    model.call = lambda x: model.first(x) if float(striate.ops.sum(x)) > 0 else x
+    with pytest.raises(ValueError, match=r"Python code that gives no graph.*Explain its layers one by one"):
+        explain.arithmetic(model)

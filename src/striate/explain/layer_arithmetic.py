@@ -12,6 +12,7 @@ from striate.core.window import Receptive
 from striate.layers.convolutional.base import BaseConv
 from striate.layers.layer import Layer
 from striate.layers.pooling import BasePooling
+from striate.models.model import Model
 from striate.models.receptive import Call, calls, field_of, fields_of, graph_of
 from striate.models.windows import Axis, axes_of
 
@@ -29,7 +30,7 @@ def arithmetic(layer_or_model: Any, input_shape: Any = None) -> LayerArithmetic 
 
     Args:
         layer_or_model: a convolution (also depthwise, separable, transposed), a pooling layer, a layer that pads, crops
-            or repeats; or a functional or sequential model.
+            or repeats; or a model.
         input_shape: `(height, width, channels)` or so, with or without the batch axis, sizes None where unknown; of a
             model with several inputs, a list. By default what the layer or model was built for.
 
@@ -44,8 +45,7 @@ def arithmetic(layer_or_model: Any, input_shape: Any = None) -> LayerArithmetic 
     >>> arithmetic(layers.Conv2D(16, 3, strides=2, padding="same"), (7, 6, 1)).output_shape
     (None, 4, 3, 16)
     """
-    is_model = graph_of(layer_or_model) is not None or hasattr(layer_or_model, "_row")
-    if is_model:
+    if isinstance(layer_or_model, Model) or graph_of(layer_or_model) is not None:
         return ModelArithmetic(layer_or_model, input_shape)
     if not isinstance(layer_or_model, Layer):
         problem = f"expected a layer or a model. Received: {layer_or_model!r} of {type(layer_or_model).__name__}"
@@ -288,10 +288,11 @@ class ModelArithmetic(Prose):
 
 
 def _batched(model: Any, input_shape: Any) -> Any:
-    """A sequential model without a graph has nothing to compare the shape with: it gets a batch axis if None leads it
-    not."""
+    """A model without a graph has nothing to compare the shape with: it gets a batch axis if None leads it not."""
     if input_shape is None or graph_of(model) is not None:
         return input_shape
+    if input_shape and isinstance(input_shape[0], list | tuple):
+        return [_batched(model, shape) for shape in input_shape]
     shape = tuple(input_shape)
     return shape if shape[:1] == (None,) else (None, *shape)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from striate.core import tree
 from striate.core.errors import message
 from striate.core.window import Receptive, Span
 from striate.layers.wrappers import Wrapper
+from striate.models.unrolled import unrolled
 from striate.models.windows import ALL, Axis, axes_of
 from striate.trace import FunctionOperation, KerasTensor
 
@@ -51,15 +53,16 @@ def calls(model: Any, input_shape: Any = None) -> list[Call]:
     """The calls of all layers, those in nested models in their place, in the order in which they are computed.
 
     Args:
-        model: a functional or a sequential model.
+        model: a model; one whose layers are called by Python code is called on symbols.
         input_shape: `(batch, ...)` or, of several inputs, a list of them; by default as the model was made.
 
     Raises:
-        ValueError: a model without a graph, or sizes that do not fit.
+        ValueError: sizes that are not known or do not fit, or Python code that gives no graph.
     """
     graph = graph_of(model)
-    if graph is None:
+    if graph is None and hasattr(model, "_row"):
         return _in_a_row(model, input_shape)
+    graph = graph or unrolled(model, input_shape)
     shapes = _shapes(graph, input_shape, model.name)
     inputs = [KerasTensor(s, t.dtype, name=t.name) for s, t in zip(shapes, graph._inputs, strict=True)]
     made_by = [t._keras_history.operation for t in graph._inputs]
@@ -97,7 +100,7 @@ def _walk(graph: Any, inputs: Sequence[KerasTensor], prefix: str, found: list[Ca
             continue
         taken = tuple(known[id(t)] for t in node.input_tensors)
         path = prefix + node.operation.name
-        inner = graph_of(node.operation)
+        inner = graph_of(node.operation) or _opened(node.operation, taken)
         if inner is not None:
             made = _walk(inner, taken, path + "/", found)
         else:
@@ -105,6 +108,16 @@ def _walk(graph: Any, inputs: Sequence[KerasTensor], prefix: str, found: list[Ca
             found.append(Call(node.operation, path, taken, tuple(made)))
         known.update(zip((id(t) for t in node.output_tensors), made, strict=True))
     return [known[id(t)] for t in graph._outputs]
+
+
+def _opened(layer: Any, taken: tuple[KerasTensor, ...]) -> Any:
+    """The graph of a layer of the user's own that calls others; None for those that do not, or not on symbols."""
+    if type(layer).__module__.startswith("striate.") or not getattr(layer, "_sublayers", list)():
+        return None
+    shapes = [tuple(x.shape) for x in taken]
+    with suppress(ValueError):
+        return unrolled(layer, shapes if len(shapes) > 1 else shapes[0])
+    return None
 
 
 def _results(node: Any, known: dict[int, Any], taken: tuple[KerasTensor, ...]) -> list[KerasTensor]:
@@ -117,9 +130,6 @@ def _results(node: Any, known: dict[int, Any], taken: tuple[KerasTensor, ...]) -
 def _in_a_row(model: Any, input_shape: Any) -> list[Call]:
     """The calls of a sequential model that has no graph yet: one layer after another."""
     where = f"{type(model).__name__} '{model.name}'"
-    if not hasattr(model, "_row"):
-        problem = "its layers are called by Python code, which has no graph to read"
-        raise ValueError(message(where, problem, "Give one of its layers, or a functional or sequential model"))
     if input_shape is None:
         raise ValueError(message(where, "its input has no size yet", "Give `input_shape`, or start it with an Input"))
     x = KerasTensor(tuple(input_shape), "float32", name="input")
