@@ -206,7 +206,7 @@ def inverted(x, w1, b1, wd, w3, b3):
     return add(add(conv_op(hidden, w3, **PLAIN), b3), x), hidden
 
 
-def avals(size, channels=8, hidden=32):
+def avals(size, channels=12, hidden=32):
     shapes = [(1, size, size, channels), (1, 1, channels, hidden), (hidden,), (3, 3, 1, hidden)]
     return [Aval(s, "float32") for s in [*shapes, (1, 1, hidden, channels), (channels,)]]
 

@@ -138,7 +138,8 @@ def training_graph(x_shape, channels, groups=1):
     [
         ((2, 16, 16, 3), 64, 1, {"conv_winograd4", "conv_winograd4_input_grad", "conv_winograd4_kernel_grad"}),
         ((2, 16, 17, 16), 64, 64, {"unpool", "max_pool", "max_pool_positions"}),
-        ((1, 6, 6, 5), 7, 1, {"unpool", "max_pool", "max_pool_positions"}),
+        ((1, 6, 6, 5), 9, 1, {"unpool", "max_pool", "max_pool_positions"}),
+        ((2, 12, 9, 1), 7, 1, {"conv_few", "conv_few_input_grad", "conv_few_kernel_grad"}),
     ],
 )
 def test_a_training_step_never_stores_what_is_pooled(x_shape, channels, groups, kernels_expected):

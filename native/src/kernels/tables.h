@@ -6,6 +6,8 @@
     X(conv_depthwise)             \
     X(conv_depthwise_kernel_grad) \
     X(conv_direct)                \
+    X(conv_few)                   \
+    X(conv_few_kernel_grad)       \
     X(conv_kernel_grad)           \
     X(conv_winograd)              \
     X(conv_winograd_kernel_grad)  \

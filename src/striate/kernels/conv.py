@@ -26,6 +26,8 @@ PANEL = 32  # output channels that stand together in a packed operand (native/sr
 DEPTHWISE_BLOCK = 16  # channels that stand together in packed depthwise weights (native/src/kernels/conv/depthwise.h)
 WINOGRAD_BLOCK = 16  # channels that stand together in transformed inputs (native/src/kernels/conv/winograd.cpp)
 MOST_FOR_6 = 256  # channels: tiles of 6x6 lose digits with the length of the sums
+MOST_FEW = 8  # target channels, for vectors of pixels instead of channels (native/src/kernels/conv/few.cpp)
+MOST_FEW_WEIGHTS = 4096  # each has a vector of sums
 MAX_SPATIAL = 3
 
 # What is fused with a kernel (native/src/kernels/conv/geometry.h); the order is that of the additional inputs.
@@ -94,17 +96,18 @@ class Algorithm:
 def choose(spec: ConvSpec) -> str:
     """The algorithm for the forward convolution; depends on shapes and `conv_precision`, never on the number of
     threads."""
-    return _fast(spec, "") or _first(("depthwise", "grouped", "direct"), spec)
+    return _fast(spec, "") or _first(("few", "depthwise", "grouped", "direct"), spec)
 
 
 def choose_input_grad(spec: ConvSpec) -> str:
     """The algorithm for the gradient with respect to the input, which is also the transposed convolution."""
-    return _fast(spec, "input_grad_") or _first(("input_grad_depthwise", "input_grad_grouped", "input_grad"), spec)
+    names = ("input_grad_few", "input_grad_depthwise", "input_grad_grouped", "input_grad")
+    return _fast(spec, "input_grad_") or _first(names, spec)
 
 
 def choose_kernel_grad(spec: ConvSpec) -> str:
     """The algorithm for the gradient with respect to the kernel."""
-    return _fast_kernel_grad(spec) or _first(("kernel_grad_depthwise", "kernel_grad"), spec)
+    return _fast_kernel_grad(spec) or _first(("kernel_grad_few", "kernel_grad_depthwise", "kernel_grad"), spec)
 
 
 def choose_matmul(spec: MatmulSpec, constant_b: bool = False) -> str:
@@ -131,7 +134,7 @@ def takes(algorithm: str, what: str) -> bool:
         return True
     if what == "mask":
         return not algorithm.endswith(("depthwise", "grouped", "matmul", "matmul_packed"))
-    return "winograd" in algorithm
+    return "winograd" in algorithm or algorithm.endswith("few")
 
 
 def encode_pack(algorithm: str, spec: Spec) -> tuple[int, ...]:
@@ -146,6 +149,10 @@ def _first(names: Sequence[str], spec: Spec) -> str:
 _LEAST = 2 << 20  # multiplications: below, one direct kernel is done before two parallel regions have begun
 _TRANSFORM = 40  # what the transform of one value costs, in multiplications
 _ROWS = 24  # products of fewer rows wait for their weights
+
+
+_SPLIT = 14  # what it costs to bring a value from a pixel's channels to a plane or back, in multiplications
+_LANES, _PER_PIXEL = 16, 1000  # of the kernels that hold channels in vectors
 
 
 def _fast(spec: ConvSpec, prefix: str) -> str | None:
@@ -206,6 +213,29 @@ def _encode_groups(spec: ConvSpec) -> tuple[int, ...]:
 
 def _any_conv(spec: ConvSpec) -> bool:
     return 1 <= len(spec.strides) <= MAX_SPATIAL
+
+
+def _fits_few(spec: ConvSpec, target: tuple[int, ...], channels: int) -> bool:
+    """Whether vectors of pixels cost less than vectors of channels, most of which would be empty."""
+    if not _any_conv(spec) or spec.groups > 1 or not 1 <= target[-1] <= MOST_FEW:
+        return False
+    width = target[-2]
+    around = width + (spec.w_shape[-3] - 1) * spec.dilation[-1]  # the zeros between lines are multiplied too
+    terms = spec.taps * channels // (1 if target is spec.out_shape else math.prod(spec.strides))
+    planes = _SPLIT * (channels + target[-1])
+    return around * (terms * target[-1] + planes) < width * (_LANES * terms + _PER_PIXEL)
+
+
+def _is_few(spec: ConvSpec) -> bool:
+    return _fits_few(spec, spec.out_shape, spec.cin)
+
+
+def _is_few_input_grad(spec: ConvSpec) -> bool:
+    return _fits_few(spec, spec.x_shape, spec.cout)
+
+
+def _is_few_kernel_grad(spec: ConvSpec) -> bool:
+    return _is_few(spec) and spec.taps * spec.cin * spec.cout <= MOST_FEW_WEIGHTS
 
 
 def _is_depthwise(spec: ConvSpec) -> bool:
@@ -282,6 +312,9 @@ ALGORITHMS: dict[str, Algorithm] = {
     **_winograd(4),
     **_winograd(6),
     "direct": Algorithm("conv_direct", "conv_pack", _any_conv, _direct_size, _encode_conv, _encode_groups),
+    "few": Algorithm("conv_few", None, _is_few, None, _encode_conv, _encode_groups),
+    "input_grad_few": Algorithm("conv_few_input_grad", None, _is_few_input_grad, None, _encode_conv, _encode_groups),
+    "kernel_grad_few": Algorithm("conv_few_kernel_grad", None, _is_few_kernel_grad, None, _encode_conv, _encode_groups),
     "depthwise": Algorithm(
         "conv_depthwise", "conv_depthwise_pack", _is_depthwise, _depthwise_size, _encode_conv, _encode_groups
     ),

@@ -83,6 +83,45 @@ inline Tensor unpooled(const Step& s, const Tensor& x, const Tensor& y) {
 
 inline int64_t flags_of(const Step& s) { return s.ints[kConvInts - 1]; }
 
+// The output's size along one axis, where the tensor at hand holds its 2x2 maxima.
+inline int64_t unpooled_size(const Conv& c, int i) {
+    const int64_t room = c.x[i] + c.lo[i] + c.hi[i] - (c.kernel[i] - 1) * c.dilation[i] - 1;
+    return room < 0 ? 0 : room / c.stride[i] + 1;
+}
+
+// `y`: what holds maxima of the output, of size `full`, where the flags say so.
+inline const char* check_maxima(const Step& s, const Tensor& y, const Conv& full) {
+    const bool places = flags_of(s) & kHasPositions, spread = flags_of(s) & kHasUnpool;
+    if (flags_of(s) & (kHasPool | kHasUnpool))
+        for (int i = 1; i < kAxes; ++i)
+            if (y.rank != 4 || y.shape[i] != full.y[i] / 2)
+                return "expected the 2x2 maxima of the convolution's output";
+    if (s.n_out != 1 + places) return "expected one output, and the positions where the flags say so";
+    if (places && (!(flags_of(s) & kHasPool) || !has_bytes(s.out[1], s.out[0])))
+        return "expected a byte for each maximum";
+    if (spread && !has_bytes(s.in[s.n_in - 1], y)) return "expected a byte for each maximum";
+    for (int i = 0; i < s.n_in - spread; ++i)
+        if (s.in[i].dtype != DType::f32) return "all arrays but positions must be float32";
+    return s.out[0].dtype == DType::f32 ? nullptr : "all arrays but positions must be float32";
+}
+
+// A convolution of one group whose target has at most `most` channels; weights as they are.
+inline const char* check_few_conv(const Step& s, bool forward, int64_t most) {
+    if (s.n_in < 2 || s.n_out < 1) return "expected at least two inputs and one output";
+    const Tensor &x = forward ? s.in[0] : s.out[0], &y = forward ? s.out[0] : s.in[0];
+    if (const char* problem = check_geometry(s, x, y)) return problem;
+    Conv c = read_conv(s, x, y);
+    if (flags_of(s) & (kHasPool | kHasUnpool))
+        for (int i = 0; i < kAxes; ++i) c.y[i] = unpooled_size(c, i);
+    if (const char* problem = check_maxima(s, y, c)) return problem;
+    const int64_t channels = forward ? c.cout : c.cin;
+    if (c.groups != 1 || channels > most) return "expected one group, and few channels";
+    if (s.in[1].size() != c.taps() * c.cin * c.cout) return "the kernel has another size than it must have";
+    const int64_t pixels = forward ? c.y_pixels() : c.x_pixels();
+    return check_finish(s, s.ints + kConvInts - 2, channels, c.batch * pixels * channels,
+                        kHasBias | kHasResidual | kHasMask | (forward ? kHasPool | kHasPositions : kHasUnpool));
+}
+
 // What Winograd's algorithm takes: 3x3, stride 1, channels in blocks.
 inline const char* check_winograd_shape(const Conv& c, int64_t block) {
     for (int i = 0; i < kAxes; ++i) {

@@ -28,11 +28,6 @@ struct Gather {
     int64_t run_length() const { return merge ? kernel[2] * depth : depth; }
 };
 
-struct Phase {
-    Axis axis[kAxes];
-    int64_t pixels(int64_t batch) const { return batch * axis[0].count * axis[1].count * axis[2].count; }
-};
-
 // Scratch: one line of zeros that all threads read, and per thread a pointer table.
 struct GatherScratch {
     std::size_t zeros, pointers, offsets, copies, per_thread, total;

@@ -74,6 +74,12 @@ struct Axis {
     int64_t taps, first_tap, tap_step, offset, offset_step;
 };
 
+// The outputs that share their taps.
+struct Phase {
+    Axis axis[kAxes];
+    int64_t pixels(int64_t batch) const { return batch * axis[0].count * axis[1].count * axis[2].count; }
+};
+
 inline Axis forward_axis(const Conv& c, int i) {
     return {c.y[i], 0, 1, c.x[i], c.stride[i], c.kernel[i], 0, 1, -c.lo[i], c.dilation[i]};
 }
