@@ -251,6 +251,15 @@ def test_small_groups(spec, seed):
         close(run_with_weights("input_grad_grouped", dy, w, spec, spec.x_shape), dx, terms=terms)
 
 
+@pytest.mark.parametrize("cout", [32, 24, 7])
+def test_long_sums_lose_no_digits(cout):
+    """4,608 products in one float32 sum would be off by 1.2e-6."""
+    spec = conv2d(1, 7, 512, cout, 3, p=1)
+    x, w, bias = arrays(0, spec.x_shape, spec.w_shape, (cout,))
+    for _ in each_level():
+        close(run_with_weights("direct", x, w, spec, spec.out_shape, bias), forward(x, w, spec) + bias, 5e-7)
+
+
 # The bounds that `set_conv_precision` documents, relative L2: larger tiles sum larger numbers of both signs.
 WINOGRAD_ERRORS = {2: 1e-6, 4: 3e-6, 6: 8e-6}
 

@@ -31,11 +31,30 @@ constexpr int kRows = 4;  // 8 of 16, and without fused multiply-add a product n
 #endif
 constexpr int kTileCols = 2 * kLanes;
 constexpr int kPrefetch = 1024;  // floats ahead in the panel
+constexpr int64_t kPart = 256;   // products that are added up before their sum is: fewer digits are lost
 
 // x - 0 is x for every x (x + 0 is not, for -0), so this compiles to a bare broadcast.
 inline Vec broadcast(float x) { return x - Vec{}; }
 inline Vec at_least(Vec x, Vec low) { return low > x ? low : x; }    // a NaN in x stays
 inline Vec at_most(Vec x, Vec high) { return high < x ? high : x; }  // so it does here
+
+// Sums of parts of K: `acc` is added to `total` and starts anew.
+template <int N>
+inline void close_part(Vec (&acc)[N], Vec (&total)[N], bool& closed) {
+#pragma GCC unroll 32
+    for (int i = 0; i < N; ++i) {
+        total[i] = closed ? total[i] + acc[i] : acc[i];
+        acc[i] = Vec{};
+    }
+    closed = true;
+}
+
+template <int N>
+inline void add_parts(Vec (&acc)[N], const Vec (&total)[N], bool closed) {
+    if (!closed) return;
+#pragma GCC unroll 32
+    for (int i = 0; i < N; ++i) acc[i] += total[i];
+}
 
 // The left operand of one tile: `count` runs of `length` consecutive values for each row.
 struct Runs {
@@ -72,38 +91,50 @@ struct TileArgs {
 // Ahead: fetch what the next tile needs. It costs some percent where the caches would have had it anyway.
 template <int R, int NV, bool Ahead>
 __attribute__((noinline)) void tile(const TileArgs& t) {
-    Vec acc[R][NV];
+    Vec acc[R * NV], total[R * NV];
+    bool closed = false;
+    __asm__("" : "=m"(total));  // written before it is read, which compilers do not see
     for (int v = 0; v < NV; ++v) {
         const Vec bias = t.bias ? load(t.bias + v * kLanes) : Vec{};
-        for (int r = 0; r < R; ++r) acc[r][v] = bias;
+        for (int r = 0; r < R; ++r) acc[r * NV + v] = bias;
     }
     const int64_t length = t.runs.length, ldb = t.ldb;
     [[maybe_unused]] const int64_t ahead_step = t.ahead_step;
     [[maybe_unused]] const char* ahead = t.ahead;
+    int64_t left = kPart;
     for (int64_t q = 0; q < t.runs.count; ++q) {
         const float* p[R];
         for (int r = 0; r < R; ++r) p[r] = t.runs.rows[q * kRows + r] + t.a_offset;
         const float* b = t.panel + t.runs.b_offset[q];
-        for (int64_t k = 0; k < length; ++k) {
-            Vec bv[NV];
+        for (int64_t k = 0; k < length;) {
+            if (left == 0) {
+                close_part(acc, total, closed);
+                left = kPart;
+            }
+            const int64_t end = std::min(length, k + left);
+            left -= end - k;
+            for (; k < end; ++k) {
+                Vec bv[NV];
 #pragma GCC unroll 2
-            for (int v = 0; v < NV; ++v) {
-                bv[v] = load(b + v * kLanes);
-                if constexpr (NV > 1) __builtin_prefetch(b + kPrefetch + v * kLanes);
-            }
-            b += ldb;
-            if constexpr (Ahead) {
-                __builtin_prefetch(ahead, 0, 2);
-                ahead += ahead_step;
-            }
+                for (int v = 0; v < NV; ++v) {
+                    bv[v] = load(b + v * kLanes);
+                    if constexpr (NV > 1) __builtin_prefetch(b + kPrefetch + v * kLanes);
+                }
+                b += ldb;
+                if constexpr (Ahead) {
+                    __builtin_prefetch(ahead, 0, 2);
+                    ahead += ahead_step;
+                }
 #pragma GCC unroll 16
-            for (int r = 0; r < R; ++r) {
-                const Vec a = broadcast(p[r][k]);
+                for (int r = 0; r < R; ++r) {
+                    const Vec a = broadcast(p[r][k]);
 #pragma GCC unroll 2
-                for (int v = 0; v < NV; ++v) acc[r][v] += a * bv[v];
+                    for (int v = 0; v < NV; ++v) acc[r * NV + v] += a * bv[v];
+                }
             }
         }
     }
+    add_parts(acc, total, closed);
     // What does not change is read before the first store, which might change it as far as the compiler knows.
     float* const* const out = t.out;
     const float *const *const residual = t.residual, *const *const mask = t.mask;
@@ -115,7 +146,7 @@ __attribute__((noinline)) void tile(const TileArgs& t) {
         for (int r = 0; r < R; ++r)
 #pragma GCC unroll 2
             for (int v = 0; v < NV; ++v) {
-                const Vec y = acc[r][v];
+                const Vec y = acc[r * NV + v];
                 store(out[r] + col + v * kLanes, clamped ? at_most(at_least(y, low), high) : y);
             }
         return;
@@ -124,7 +155,7 @@ __attribute__((noinline)) void tile(const TileArgs& t) {
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 2
         for (int v = 0; v < NV; ++v) {
-            Vec y = acc[r][v];
+            Vec y = acc[r * NV + v];
             if (residual) y += load(residual[r] + col + v * kLanes);
             if (mask) y = load(mask[r] + col + v * kLanes) > Vec{} ? y : Vec{};
             if (clamped) y = at_most(at_least(y, low), high);
@@ -162,31 +193,45 @@ inline Vec halves(Vec low, Vec high) { return (Vec)_mm512_mask_blend_ps(0xff00, 
 template <int R>
 __attribute__((noinline)) void half_tile(const TileArgs& t) {
     constexpr int kPairs = (R + 1) / 2;
-    Vec acc[R], pair[kPairs];
+    Vec acc[R], pair[kPairs], total[R], pair_total[kPairs];
+    bool closed = false, pair_closed = false;
+    __asm__("" : "=m"(total), "=m"(pair_total));
     for (int r = 0; r < R; ++r) acc[r] = t.bias ? load(t.bias) : Vec{};
     for (int i = 0; i < kPairs; ++i) pair[i] = t.bias ? twice(t.bias + kLanes) : Vec{};
     const int64_t length = t.runs.length, ldb = t.ldb;
+    int64_t left = kPart;
     for (int64_t q = 0; q < t.runs.count; ++q) {
         const float* p[R];
         for (int r = 0; r < R; ++r) p[r] = t.runs.rows[q * kRows + r] + t.a_offset;
         const float* b = t.panel + t.runs.b_offset[q];
-        for (int64_t k = 0; k < length; ++k, b += ldb) {
-            const Vec whole = load(b), half = twice(b + kLanes);
+        for (int64_t k = 0; k < length;) {
+            if (left == 0) {
+                close_part(acc, total, closed);
+                close_part(pair, pair_total, pair_closed);
+                left = kPart;
+            }
+            const int64_t end = std::min(length, k + left);
+            left -= end - k;
+            for (; k < end; ++k, b += ldb) {
+                const Vec whole = load(b), half = twice(b + kLanes);
 #pragma GCC unroll 8
-            for (int i = 0; i < kPairs; ++i) {
-                const int r = 2 * i;
-                const Vec even = broadcast(p[r][k]);
-                acc[r] += even * whole;
-                if (r + 1 < R) {
-                    const Vec odd = broadcast(p[r + 1][k]);
-                    acc[r + 1] += odd * whole;
-                    pair[i] += halves(even, odd) * half;
-                } else {
-                    pair[i] += even * half;
+                for (int i = 0; i < kPairs; ++i) {
+                    const int r = 2 * i;
+                    const Vec even = broadcast(p[r][k]);
+                    acc[r] += even * whole;
+                    if (r + 1 < R) {
+                        const Vec odd = broadcast(p[r + 1][k]);
+                        acc[r + 1] += odd * whole;
+                        pair[i] += halves(even, odd) * half;
+                    } else {
+                        pair[i] += even * half;
+                    }
                 }
             }
         }
     }
+    add_parts(acc, total, closed);
+    add_parts(pair, pair_total, pair_closed);
     float* const* const out = t.out;
     const float* const* const residual = t.residual;
     const int64_t col = t.col;
