@@ -149,6 +149,7 @@ def _first(names: Sequence[str], spec: Spec) -> str:
 _LEAST = 2 << 20  # multiplications: below, one direct kernel is done before two parallel regions have begun
 _TRANSFORM = 40  # what the transform of one value costs, in multiplications
 _ROWS = 24  # products of fewer rows wait for their weights
+_IMAGES = 7  # so many images are computed pixel by pixel (native/src/kernels/conv/gather.h)
 
 
 _SPLIT = 14  # what it costs to bring a value from a pixel's channels to a plane or back, in multiplications
@@ -182,7 +183,17 @@ def _fast_kernel_grad(spec: ConvSpec) -> str | None:
 
 
 def _direct_cost(spec: ConvSpec, target: tuple[int, ...]) -> int:
-    return 9 * spec.cin * spec.cout * max(math.prod(target[:-1]), _ROWS)
+    rows, inside = math.prod(target[:-1]), _inside(spec)
+    taps = 9 * rows
+    if target[0] >= _IMAGES and 5 * target[0] * inside < 4 * taps:
+        taps = target[0] * inside  # taps outside the images are dropped
+    return spec.cin * spec.cout * max(taps, 9 * _ROWS)
+
+
+def _inside(spec: ConvSpec) -> int:
+    """How many pairs of pixels of an input and an output image a tap connects, for kernels of 3x3 without strides."""
+    axes = zip(spec.x_shape[1:-1], spec.out_shape[1:-1], spec.pads, strict=True)
+    return math.prod(sum(max(min(o, i + lo - t) - max(lo - t, 0), 0) for t in range(3)) for i, o, (lo, _) in axes)
 
 
 def _winograd_cost(spec: ConvSpec, target: tuple[int, ...], size: int) -> int:

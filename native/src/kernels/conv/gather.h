@@ -47,6 +47,31 @@ inline GatherScratch gather_scratch(const Gather& g, int threads) {
     return s;
 }
 
+// How many taps of an axis stand inside the image, over all its outputs.
+inline int64_t taps_inside(const Axis& a) {
+    int64_t inside = 0;
+    for (int64_t j = 0; j < a.count; ++j)
+        for (int64_t t = 0; t < a.taps; ++t) {
+            const int64_t x = j * a.source_step + a.offset + t * a.offset_step;
+            inside += x >= 0 && x < a.source;
+        }
+    return inside;
+}
+
+// Whether a tile holds one pixel of several images, so that taps outside are dropped: where the images are small next
+// to the padding and there are many of them.
+inline bool across_images(const Gather& g, const Phase& phase) {
+    constexpr int64_t kWorthwhile = 32;  // longer lines lose less than they would gain, and are not looked at
+    if (g.merge || g.batch < kRows / 2) return false;
+    int64_t inside = 1, all = 1;
+    for (const Axis& a : phase.axis) {
+        if (a.count > kWorthwhile) return false;
+        inside *= taps_inside(a);
+        all *= a.count * a.taps;
+    }
+    return inside * 5 < all * 4;
+}
+
 // Builds, for one tile of output pixels, the table of source pointers and the pointers to its outputs.
 class TableBuilder {
 public:
@@ -56,6 +81,30 @@ public:
         rows_ = reinterpret_cast<const float**>(own);
         offsets_ = reinterpret_cast<int64_t*>(own + s.pointers);
         copies_ = reinterpret_cast<float*>(own + s.pointers + s.offsets);
+    }
+
+    // The pixel number `position` of images [first, first + rows).
+    Runs build_across(const Phase& phase, int64_t position, int64_t first, int rows) {
+        phase_ = &phase;
+        const Axis* a = phase.axis;
+        const int64_t j2 = position % a[2].count, j1 = position / a[2].count % a[1].count;
+        const int64_t j0 = position / a[2].count / a[1].count;
+        const int64_t source = g_.source_dims[0] * g_.source_dims[1] * g_.source_dims[2] * g_.source_channels;
+        for (int r = 0; r < rows; ++r) targets(first + r, j0, j1, j2, r, 1);
+        runs_ = 0;
+        for (int64_t t0 = 0; t0 < a[0].taps; ++t0)
+            for (int64_t t1 = 0; t1 < a[1].taps; ++t1)
+                for (int64_t t2 = 0; t2 < a[2].taps; ++t2) {
+                    const int64_t z = j0 * a[0].source_step + a[0].offset + t0 * a[0].offset_step;
+                    const int64_t y = j1 * a[1].source_step + a[1].offset + t1 * a[1].offset_step;
+                    const int64_t x = j2 * a[2].source_step + a[2].offset + t2 * a[2].offset_step;
+                    if (z < 0 || z >= a[0].source || y < 0 || y >= a[1].source || x < 0 || x >= a[2].source) continue;
+                    const float* from = g_.source + first * source + pixel(z, y, x) * g_.source_channels;
+                    for (int r = 0; r < rows; ++r) rows_[runs_ * kRows + r] = from + r * source;
+                    const int64_t tap = (first_tap(0, t0) * g_.kernel[1] + first_tap(1, t1)) * g_.kernel[2];
+                    offsets_[runs_++] = (tap + first_tap(2, t2)) * g_.depth * kPanel;
+                }
+        return {rows_, offsets_, runs_, g_.run_length()};
     }
 
     // Rows [first, first + rows) of the phase's pixels.
@@ -77,6 +126,11 @@ public:
     float* const* out() const { return out_; }
 
 private:
+    int64_t first_tap(int axis, int64_t t) const {
+        return phase_->axis[axis].first_tap + t * phase_->axis[axis].tap_step;
+    }
+    int64_t pixel(int64_t z, int64_t y, int64_t x) const { return (z * g_.source_dims[1] + y) * g_.source_dims[2] + x; }
+
     // `n` neighbouring pixels of one line, from its pixel j2. A tile inside one line drops the taps that the line
     // lacks.
     void line(int64_t rest, int64_t j2, int r, int n, bool drop) {
@@ -174,23 +228,29 @@ private:
     float* out_[kRows];
 };
 
-// How one phase is cut into items of work: `m` blocks of tiles x `n` blocks of panels. From the shape alone.
+// How one phase is cut into items of work: `m` blocks of tiles x `n` blocks of panels. From the shape alone. Tiles are
+// the parts of `lines` of pixels: all pixels, or one pixel of all images.
 struct Cut {
-    int64_t tiles, pixels, m, n;
+    int64_t lines = 1, pixels, tiles, m, n;
     int64_t items() const { return m * n; }
+    int64_t per_line() const { return tiles / lines; }
+    int64_t begin(int64_t tile) const { return pixels * (tile % per_line()) / per_line(); }
+    int64_t end(int64_t tile) const { return pixels * (tile % per_line() + 1) / per_line(); }
 };
 
 inline Cut cut_phase(const Gather& g, const Phase& phase) {
     constexpr int64_t kCacheFloats = 448 * 1024 / 4, kItems = 64, kMinWork = 1 << 19;
     Cut c;
-    c.pixels = phase.pixels(g.batch);
-    c.tiles = (c.pixels + kRows - 1) / kRows;
-    const int64_t panels = g.groups * g.panels_per_group();
-    if (!c.tiles || !panels) return {0, 0, 0, 0};
+    const int64_t pixels = phase.pixels(g.batch), panels = g.groups * g.panels_per_group();
+    if (!pixels || !panels) return {1, 0, 0, 0, 0};
+    const bool across = across_images(g, phase);
+    c.lines = across ? pixels / g.batch : 1;
+    c.pixels = pixels / c.lines;
+    c.tiles = c.lines * ((c.pixels + kRows - 1) / kRows);
     const int64_t used = phase.axis[0].taps * phase.axis[1].taps * phase.axis[2].taps * g.depth;
     const int64_t together = std::clamp<int64_t>(kCacheFloats / std::max<int64_t>(used * kPanel, 1), 1, panels);
     c.n = (panels + together - 1) / together;
-    const int64_t work = c.pixels * std::max<int64_t>(used, 16) * panels * kPanel;
+    const int64_t work = pixels * std::max<int64_t>(used, 16) * panels * kPanel;
     const int64_t wanted = std::clamp<int64_t>(work / kMinWork, 1, kItems);
     c.m = std::clamp<int64_t>((wanted + c.n - 1) / c.n, 1, c.tiles);
     if (c.m == 1 && c.n < wanted) c.n = std::min(panels, wanted);
@@ -205,7 +265,7 @@ public:
     FetchAhead(const Gather& g, const Phase& phase, const TileArgs& t, int rows, int64_t panels) : panels_(panels) {
         constexpr int64_t kCachedFloats = 2 << 10;
         const int64_t spread = phase.pixels(g.batch) * (g.source_channels + g.target_channels);
-        if (t.runs.count == 0 || spread < kCachedFloats) return;
+        if (!panels || t.runs.count == 0 || spread < kCachedFloats) return;
         const int64_t step = phase.axis[2].source_step * g.source_channels;
         source_ = t.runs.rows[(t.runs.count - 1) * kRows + rows - 1] + step;
         source_floats_ = rows * step;
@@ -242,13 +302,14 @@ inline void gather_item(const Gather& g, const Phase& phase, const Cut& cut, int
     const int64_t tile0 = cut.tiles * mi / cut.m, tile1 = cut.tiles * (mi + 1) / cut.m;
     const int64_t panel0 = panels * ni / cut.n, panel1 = panels * (ni + 1) / cut.n;
     for (int64_t i = tile0; i < tile1; ++i) {
-        const int64_t first = cut.pixels * i / cut.tiles, last = cut.pixels * (i + 1) / cut.tiles;
-        const int rows = static_cast<int>(last - first);
+        const int64_t first = cut.begin(i);
+        const int rows = static_cast<int>(cut.end(i) - first);
         TileArgs t;
-        t.runs = table.build(phase, first, rows);
+        t.runs = cut.lines > 1 ? table.build_across(phase, i / cut.per_line(), first, rows)
+                               : table.build(phase, first, rows);
         t.out = table.out();
         t.ldb = kPanel;
-        const FetchAhead ahead(g, phase, t, rows, panel1 - panel0);
+        const FetchAhead ahead(g, phase, t, rows, cut.lines > 1 ? 0 : panel1 - panel0);
         for (int64_t p = panel0; p < panel1; ++p) {
             const int64_t group = p / per_group, column = p % per_group * kPanel;
             t.panel = g.panels + p * g.panel_size();
