@@ -13,17 +13,30 @@ namespace {
 constexpr int64_t kParallel = 1 << 15;
 constexpr int64_t kChannels = 16;  // of one piece of work: a cache line
 
-// Which cell of its window each maximum is: the first one, a NaN counting as the maximum; -1 in a window of padding.
-inline IVec winners(const Cells& cells, const float* x, int lanes) {
-    Vec best = splat(-__builtin_inff());
-    IVec index = IVec{} - 1;
+// Which cell of its window each maximum is: the first one, a NaN counting as the maximum; -1 in a window of padding. N
+// vectors of channels side by side, so that none waits for its own comparisons; the last one has `lanes`.
+template <int N>
+inline void winners(const Cells& cells, const float* x, int lanes, IVec (&index)[N]) {
+    Vec best[N];
+    for (int i = 0; i < N; ++i) {
+        best[i] = splat(-__builtin_inff());
+        index[i] = IVec{} - 1;
+    }
     cells.each([&](int64_t offset, int64_t number) {
-        const Vec v = load_some(x + offset, lanes);
-        const IVec better = (index < 0) | (v > best) | ((v != v) & (best == best));
-        best = select(better, v, best);
-        index = better ? IVec{} + static_cast<int>(number) : index;
+#pragma GCC unroll 4
+        for (int i = 0; i < N; ++i) {
+            const Vec v = load_some(x + offset + i * kLanes, i + 1 < N ? kLanes : lanes);
+            const IVec better = (index[i] < 0) | (v > best[i]) | ((v != v) & (best[i] == best[i]));
+            best[i] = select(better, v, best[i]);
+            index[i] = better ? IVec{} + static_cast<int>(number) : index[i];
+        }
     });
-    return index;
+}
+
+inline IVec winners(const Cells& cells, const float* x, int lanes) {
+    IVec index[1];
+    winners(cells, x, lanes, index);
+    return index[0];
 }
 
 // Calls f(image, channel, lanes) for each piece of channels that a vector holds.
@@ -122,13 +135,28 @@ inline IVec load_bytes(const std::uint8_t* from, int lanes) {
     return __builtin_convertvector(bytes, IVec);
 }
 
+template <int N>
+inline void find_some(const Cells& cells, const float* x, int lanes, std::uint8_t* to) {
+    IVec index[N];
+    winners(cells, x, lanes, index);
+    for (int i = 0; i < N; ++i) store_bytes(to + i * kLanes, index[i], i + 1 < N ? kLanes : lanes);
+}
+
 // The position of each maximum in its window, for all windows.
 void find_positions(const Step& s, const Window& w, std::uint8_t* to) {
+    constexpr int64_t kTogether = 4 * kLanes;
     const int64_t rows = w.n * w.out[0] * w.out[1];
     parallel_for(*s.pool, rows, rows * w.out[2] * w.c * w.cells() >= kParallel, [&](int64_t row, int) {
-        spread_row(w, row, [&](const Cells& cells, int64_t in, int64_t out, int lanes, Put) {
-            store_bytes(to + out, winners(cells, s.in[0].f32() + in, lanes), lanes);
-        });
+        const int64_t r = row % (w.out[0] * w.out[1]), image = row / (w.out[0] * w.out[1]);
+        const float* x = s.in[0].f32() + image * w.in_pixels() * w.c;
+        std::uint8_t* places = to + row * w.out[2] * w.c;
+        for (int64_t o = 0; o < w.out[2]; ++o, places += w.c) {
+            const Cells cells(w, r / w.out[1], r % w.out[1], o);
+            int64_t c = 0;
+            for (; c + kTogether <= w.c; c += kTogether) find_some<4>(cells, x + c, kLanes, places + c);
+            for (; c < w.c; c += kLanes)
+                find_some<1>(cells, x + c, static_cast<int>(std::min<int64_t>(kLanes, w.c - c)), places + c);
+        }
     });
 }
 
@@ -148,51 +176,89 @@ bool gathers(const Window& w) {
     return overlap(w) && w.dilation[0] == 1 && w.dilation[1] == 1 && w.dilation[2] == 1 && w.cells() < 256;
 }
 
-std::size_t max_pool_grad_scratch(const Step& s, int) {
-    const Window w = read_window(s, s.in[0], s.in[1]);
-    return gathers(w) ? static_cast<std::size_t>(s.in[1].size()) + kLanes : 0;
-}
+// The windows that an input belongs to along its last axis: where their outputs begin, and as which cell. The next
+// output has it as a cell that lies a stride before.
+struct Column {
+    int64_t at, count;
+    int cell;
+};
 
-// The windows that one input belongs to: where their outputs lie, and as which cell.
-struct Memberships {
+// The same along the axes before.
+struct Lines {
     int64_t count = 0, at[255];
     int cell[255];
 
-    Memberships(const Window& w, const Reach& i, const Reach& j, const Reach& k) {
+    Lines(const Window& w, const Reach& i, const Reach& j) {
         for (int64_t a = i.first; a <= i.last; ++a)
-            for (int64_t b = j.first; b <= j.last; ++b)
-                for (int64_t c = k.first; c <= k.last; ++c) {
-                    const int64_t row = (i.offset - a * w.stride[0]) * w.size[1] + j.offset - b * w.stride[1];
-                    at[count] = ((a * w.out[1] + b) * w.out[2] + c) * w.c;
-                    cell[count++] = static_cast<int>(row * w.size[2] + k.offset - c * w.stride[2]);
-                }
-    }
-
-    Vec sum(const std::uint8_t* places, const float* g, int lanes) const {
-        Vec total = {};
-        for (int64_t m = 0; m < count; ++m)
-            total += select(load_bytes(places + at[m], lanes) == cell[m], load_some(g + at[m], lanes), Vec{});
-        return total;
+            for (int64_t b = j.first; b <= j.last; ++b) {
+                const int64_t row = (i.offset - a * w.stride[0]) * w.size[1] + j.offset - b * w.stride[1];
+                at[count] = (a * w.out[1] + b) * w.out[2] * w.c;
+                cell[count++] = static_cast<int>(row * w.size[2]);
+            }
     }
 };
 
-void gather_grad(const Step& s, const Window& w) {
-    auto* places = static_cast<std::uint8_t*>(s.scratch);
-    find_positions(s, w, places);
-    const int64_t rows = w.in[0] * w.in[1], pooled = w.out_pixels() * w.c;
-    parallel_for(*s.pool, w.n * rows, w.n * pooled * w.cells() >= kParallel, [&](int64_t i, int) {
-        const int64_t image = i / rows, row = i % rows;
-        float* to = s.out[0].f32() + i * w.in[2] * w.c;
-        const Reach down(w, 0, row / w.in[1]), across(w, 1, row % w.in[1]);
-        for (int64_t x = 0; x < w.in[2]; ++x, to += w.c) {
-            const Memberships windows(w, down, across, Reach(w, 2, x));
-            for (int64_t c = 0; c < w.c; c += kLanes) {
-                const int lanes = static_cast<int>(std::min<int64_t>(kLanes, w.c - c));
-                const int64_t at = image * pooled + c;
-                store_some(to + c, windows.sum(places + at, s.in[1].f32() + at, lanes), lanes);
+std::size_t places_bytes(const Step& s) { return (static_cast<std::size_t>(s.in[1].size()) + kLanes + 63) / 64 * 64; }
+
+std::size_t max_pool_grad_scratch(const Step& s, int) {
+    const Window w = read_window(s, s.in[0], s.in[1]);
+    return gathers(w) ? places_bytes(s) + sizeof(Column) * static_cast<std::size_t>(w.in[2]) : 0;
+}
+
+void list_columns(const Window& w, Column* to) {
+    for (int64_t x = 0; x < w.in[2]; ++x) {
+        const Reach k(w, 2, x);
+        to[x] = {k.first * w.c, k.last - k.first + 1, static_cast<int>(k.offset - k.first * w.stride[2])};
+    }
+}
+
+// What the maxima in all windows of one input give it: N vectors of channels, the last one of `lanes`.
+template <int N>
+inline void take(const Window& w, const Lines& lines, const Column& column, const std::uint8_t* places, const float* g,
+                 float* to, int lanes) {
+    Vec total[N] = {};
+    const int stride = static_cast<int>(w.stride[2]);
+    for (int64_t line = 0; line < lines.count; ++line) {
+        int64_t at = lines.at[line] + column.at;
+        int cell = lines.cell[line] + column.cell;
+        for (int64_t k = 0; k < column.count; ++k, at += w.c, cell -= stride) {
+#pragma GCC unroll 4
+            for (int i = 0; i < N; ++i) {
+                const int here = i + 1 < N ? kLanes : lanes;
+                const IVec is_here = load_bytes(places + at + i * kLanes, here) == cell;
+                total[i] += select(is_here, load_some(g + at + i * kLanes, here), Vec{});
             }
         }
-    });
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < N; ++i) store_some(to + i * kLanes, total[i], i + 1 < N ? kLanes : lanes);
+}
+
+void gather_row(const Step& s, const Window& w, const std::uint8_t* places, const Column* columns, int64_t i) {
+    constexpr int64_t kTogether = 4 * kLanes;
+    const int64_t rows = w.in[0] * w.in[1], image = i / rows, row = i % rows, at = image * w.out_pixels() * w.c;
+    float* to = s.out[0].f32() + i * w.in[2] * w.c;
+    const float* g = s.in[1].f32() + at;
+    places += at;
+    const Lines lines(w, Reach(w, 0, row / w.in[1]), Reach(w, 1, row % w.in[1]));
+    for (int64_t x = 0; x < w.in[2]; ++x, to += w.c) {
+        int64_t c = 0;
+        for (; c + kTogether <= w.c; c += kTogether) take<4>(w, lines, columns[x], places + c, g + c, to + c, kLanes);
+        for (; c < w.c; c += kLanes) {
+            const auto lanes = static_cast<int>(std::min<int64_t>(kLanes, w.c - c));
+            take<1>(w, lines, columns[x], places + c, g + c, to + c, lanes);
+        }
+    }
+}
+
+void gather_grad(const Step& s, const Window& w) {
+    auto* places = static_cast<std::uint8_t*>(s.scratch);
+    auto* columns = reinterpret_cast<Column*>(places + places_bytes(s));
+    find_positions(s, w, places);
+    list_columns(w, columns);
+    const bool parallel = w.n * w.out_pixels() * w.c * w.cells() >= kParallel;
+    parallel_for(*s.pool, w.n * w.in[0] * w.in[1], parallel,
+                 [&](int64_t i, int) { gather_row(s, w, places, columns, i); });
 }
 
 void max_pool_grad(const Step& s) {
