@@ -61,6 +61,22 @@ def with_zeros(draw: Any, size: Any) -> np.ndarray:
 
 
 SPECS["reduce_sum"] = Spec(reduction(), reduced(math.fsum), second=True)
+
+
+@spec(
+    "reduce_deviation",
+    truth=lambda x, mean, **k: (
+        np.var(x, axis=k["axes"], keepdims=k["keepdims"]) * math.prod(x.shape[a] for a in k["axes"])
+    ),
+    second=True,
+)
+def _deviation(draw: Any) -> tuple[Inputs, Params]:
+    """With the mean that belongs to x: the gradient is not one for another mean."""
+    x = floats(draw, shape(draw, least=1))
+    along = axes(draw, x.ndim)
+    return [x, x.mean(axis=along, keepdims=True)], {"axes": along, "keepdims": draw(st.booleans())}
+
+
 SPECS["reduce_max"] = Spec(reduction(distinct, 1), reduced(max))
 SPECS["reduce_min"] = Spec(reduction(distinct, 1), reduced(min))
 SPECS["reduce_prod"] = Spec(reduction(with_zeros), reduced(math.prod), second=True)

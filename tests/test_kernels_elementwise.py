@@ -137,6 +137,57 @@ def test_large_operands(shape, row):
         same_bits(lambda: chain([x, b], code))
 
 
+# --- sums of chains
+
+
+def chain_sum(inputs, instructions, shape) -> np.ndarray:
+    out = np.full(shape, np.nan, np.float32)
+    run("chain_sum", inputs, [out], *elementwise(len(inputs), instructions))
+    return out
+
+
+SQUARES = [("sub", (0, 1), ()), ("square", (2,), ())]
+PRODUCTS = [("mul", (0, 1), ())]
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=4), st.integers(0, 3), st.integers(1, 300), st.integers(0, 99))
+def test_sums_of_chains(lead, kept, columns, seed):
+    rng = np.random.default_rng(seed)
+    shape = (*lead, columns)
+    axes, last = tuple(range(max(len(shape) - 1 - kept, 0))), shape[max(len(shape) - 1 - kept, 0) :]
+    x, y = (rng.standard_normal(shape).astype(np.float32) for _ in range(2))
+    row = rng.standard_normal(last).astype(np.float32)
+    for _ in each_level():
+        wanted = np.square(x.astype(float) - row).sum(axes)
+        np.testing.assert_allclose(chain_sum([x, row], SQUARES, last), wanted, rtol=1e-5)
+        wanted, scale = (x.astype(float) * y).sum(axes), np.abs(x * y).sum(axes, dtype=float)
+        np.testing.assert_array_less(np.abs(chain_sum([y, x], PRODUCTS, last) - wanted), 2e-6 * scale + 1e-30)
+
+
+@pytest.mark.parametrize("shape", [(5000, 16), (7, 33, 33, 64), (3, 7000), (40001, 17), (600, 900)])
+def test_large_sums_of_chains(shape):
+    rng = np.random.default_rng(1)
+    x, row = rng.standard_normal(shape).astype(np.float32) + 3, rng.standard_normal(shape[-1:]).astype(np.float32)
+    wanted = np.square(x.astype(float) - row).sum(tuple(range(len(shape) - 1)))
+    for _ in each_level():
+        np.testing.assert_allclose(chain_sum([x, row], SQUARES, shape[-1:]), wanted, rtol=1e-6)
+        same_bits(lambda: chain_sum([x, row], SQUARES, shape[-1:]))
+
+
+@pytest.mark.parametrize(
+    ("shapes", "out", "problem"),
+    [
+        ([(3, 4), (4,)], (3,), "as many elements as the last axes"),
+        ([(3, 4), (4,)], (2,), "as many elements as the last axes"),
+        ([(3, 4), (3,)], (4,), "broadcast"),
+        ([(3, 1), (1, 4)], (4,), "last axes|broadcast"),
+    ],
+)
+def test_sums_of_chains_that_do_not_fit(shapes, out, problem):
+    with pytest.raises(ValueError, match=problem):
+        chain_sum([np.zeros(s, np.float32) for s in shapes], PRODUCTS, out)
+
+
 def test_bool_inputs_and_outputs():
     rng = np.random.default_rng(3)
     a, b = rng.random((4, 333)) < 0.5, rng.random((333,)) < 0.5

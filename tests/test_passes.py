@@ -20,7 +20,7 @@ from striate.primitives import infer_node
 from striate.primitives.activations import relu
 from striate.primitives.conv import conv, conv_input_grad
 from striate.primitives.elementwise import add, mul, sub
-from striate.primitives.structural import broadcast_to, cast, reshape, transpose
+from striate.primitives.structural import broadcast_to, cast, reduce_sum, reshape, transpose
 from striate.trace import trace
 
 WINDOW = {"strides": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1}
@@ -162,6 +162,33 @@ def test_an_elementwise_chain_is_one_loop():
     fused = fuse(graph, frozenset(), ACTIVATIONS)
     assert_same(graph, fused)
     assert [n.params["kind"] for n in fused.nodes] == ["elementwise"]
+
+
+def test_a_sum_takes_the_chain_before_it_along():
+    def both(x, y, w):
+        return reduce_sum(mul(add(x, w), y), axes=(1, 0), keepdims=True), reduce_sum(relu(x), axes=(1,), keepdims=False)
+
+    graph = graph_of(both, (5, 4, 16), (5, 4, 16), (16,))
+    fused = fuse(graph, frozenset({2}), ACTIVATIONS)
+    assert_same(graph, fused)
+    assert ops(fused) == ["fused", "relu", "reduce_sum"]  # of several axes that are kept the first ones stay apart
+    assert fused.nodes[0].params["kind"] == "sum"
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda x, w: (add(x, w), reduce_sum(add(x, w), axes=(0,), keepdims=False)),  # needed elsewhere
+        lambda x, w: reduce_sum(x, axes=(0,), keepdims=False),
+        lambda x, w: reduce_sum(mul(reshape(w, shape=(16, 1)), w), axes=(0,), keepdims=False),  # nothing as large
+        lambda x, w: reduce_sum(mul(reshape(x, shape=(16, 6)), np.float32(2)), axes=(0,), keepdims=False),  # 6 columns
+    ],
+)
+def test_sums_that_stay(fn):
+    graph = merge_common(graph_of(fn, (6, 16), (16,)))
+    fused = fuse(graph, frozenset(), ACTIVATIONS)
+    assert_same(graph, fused)
+    assert "reduce_sum" in ops(fused)
 
 
 def test_chains_of_weights_stay_apart_from_chains_of_inputs():

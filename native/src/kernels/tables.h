@@ -2,6 +2,7 @@
 #pragma once
 
 #define STRIATE_KERNEL_TABLES(X)  \
+    X(chain_sum)                  \
     X(conv_block)                 \
     X(conv_depthwise)             \
     X(conv_depthwise_kernel_grad) \

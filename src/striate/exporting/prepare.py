@@ -21,7 +21,9 @@ from striate.passes.pads import merge_pads
 from striate.passes.rewrite import rewrite
 from striate.passes.simplify import simplify
 from striate.primitives import get, run_reference
+from striate.primitives.elementwise import square, sub
 from striate.primitives.interpret import apply_graph
+from striate.primitives.structural import reduce_sum
 from striate.trace.tracing import Traced, trace
 
 # What stands for unknown sizes: the batch, and other axes. First multiples of 64, which suit any network of poolings;
@@ -102,6 +104,8 @@ _PASSES: tuple[Callable[[Graph, frozenset[int]], Graph], ...] = (
 def _inlined(node: Node, inputs: Sequence[Value]) -> Sequence[Value] | None:
     if node.op == "custom_vjp":
         return apply_graph(node.params["graph"], list(inputs))
+    if node.op == "reduce_deviation":
+        return [reduce_sum(square(sub(*inputs)), **node.params)]
     return [inputs[0]] if node.op in ("barrier", "stop_gradient") else None
 
 

@@ -6,6 +6,7 @@ one kernel; the table says which arrays go in and come out. Tensors are channels
 | kernel | inputs | output | attributes from |
 | --- | --- | --- | --- |
 | elementwise | up to 16, float32 or bool, that broadcast to the output | float32 or bool | `elementwise` |
+| chain_sum | as elementwise, to the largest of them | float32, its last axes: sums over the others | `elementwise` |
 | reduce | x float32 | float32, the kept axes (size-1 axes may stay) | `reduce` |
 | softmax | x float32 | float32, as x | `softmax` |
 | max_pool, avg_pool, lp_pool | x float32 | float32 | `pool` |
@@ -38,6 +39,7 @@ Attributes = tuple[tuple[int, ...], tuple[float, ...]]
 MAX_OPERANDS = 16  # of an elementwise chain
 MAX_INSTRUCTIONS = 64
 MAX_POOL_SPATIAL = 3
+_LEAST_COLUMNS = 16  # fewer fill no vector
 _INT64 = 2**63 - 1
 
 # Operations of elementwise chains, by the names of the primitives; activations are among them.
@@ -88,6 +90,12 @@ def elementwise(n_inputs: int, instructions: Sequence[tuple[str, Sequence[int], 
         ints += [ELEMENTWISE_OPS[name], *operands, *[0] * (3 - len(operands))]
         floats += [*map(float, params), *[0.0] * (3 - len(params))]
     return tuple(ints), tuple(floats)
+
+
+def sums_chains(shape: Sequence[int], axes: Sequence[int]) -> bool:
+    """Whether `chain_sum` adds up an array of `shape` along `axes`: all but the last axes, enough of which remain."""
+    columns = math.prod(shape[len(axes) :])
+    return sorted(axes) == list(range(len(axes))) and columns >= _LEAST_COLUMNS
 
 
 def reduce(op: str, axes: Sequence[int]) -> Attributes:

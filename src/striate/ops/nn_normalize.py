@@ -12,7 +12,7 @@ from striate.core.config import epsilon as fuzz
 from striate.ops.base import as_float, axes_of, cast_to, common_dtype, dtype_name, op
 from striate.ops.indexing import one_hot
 from striate.ops.numpy_linear import einsum
-from striate.ops.numpy_reduce import mean_of
+from striate.ops.numpy_reduce import mean_of, variance_of
 from striate.ops.numpy_shape import reshape, squeeze
 from striate.primitives import activations, elementwise, structural
 from striate.primitives import softmax as softmaxes
@@ -33,7 +33,7 @@ def moments(x: Any, axes: Any, keepdims: bool = False, synchronized: bool = Fals
     wide = cast_to(x, dtypes.result_type(name, "float32"))
     places = axes_of(axes, x.ndim, "axes")
     mean = mean_of(wide, places, True)
-    variance = mean_of(elementwise.square(elementwise.sub(wide, mean)), places, True)
+    variance = variance_of(wide, mean, places, True)
     found = (_narrowed(mean, name), _narrowed(variance, name))
     return found if keepdims else (squeeze(found[0], places), squeeze(found[1], places))
 

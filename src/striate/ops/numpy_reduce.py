@@ -62,8 +62,12 @@ def _var(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     x = as_float(x)
     name = dtype_name(x)
     wide = cast_to(x, dtypes.result_type(name, "float32"))
-    deviation = elementwise.square(elementwise.sub(wide, mean_of(wide, axes, True)))
-    return cast_to(mean_of(deviation, axes, keepdims), name)
+    return cast_to(variance_of(wide, mean_of(wide, axes, True), axes, keepdims), name)
+
+
+def variance_of(x: Any, mean: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+    """The mean of the squared distances from `mean`, the mean of `x` along `axes`, which has these as size 1."""
+    return elementwise.div(reduce.reduce_deviation(x, mean, axes=axes, keepdims=keepdims), _count(x, axes))
 
 
 def _std(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from striate.ir import Builder, Graph, Node, Value, at, building
+from striate.kernels import attributes
 from striate.passes.stable import is_stable, stable_values
 from striate.primitives import get
 from striate.primitives.activations import ACTIVATIONS
@@ -54,8 +55,8 @@ def fuse(graph: Graph, stable_inputs: frozenset[int], activations: frozenset[str
     uses, stable = Uses(graph), stable_values(graph, stable_inputs)
     regions = _linear_regions(graph, uses, activations)
     taken = {id(n) for r in regions for n in r.nodes}
-    regions += _elementwise_regions(graph, uses, stable, taken)
-    return replace(graph, regions)
+    regions += _with_sums(graph, uses, _elementwise_regions(graph, uses, stable, taken))
+    return replace(graph, [r for r in regions if len(r.nodes) > 1])
 
 
 def _linear_regions(graph: Graph, uses: Uses, activations: frozenset[str]) -> list[Region]:
@@ -148,7 +149,24 @@ def _elementwise_regions(graph: Graph, uses: Uses, stable: set[int], taken: set[
         region.operands = _operands(region.nodes)
         regions[id(node)] = region
         order.append(region)
-    return [r for r in order if len(r.nodes) > 1]
+    return order
+
+
+def _with_sums(graph: Graph, uses: Uses, chains: Sequence[Region]) -> list[Region]:
+    """Chains that only a sum over all but the last axes reads end with it, so that their result is never stored."""
+    ends = {id(r.output): r for r in chains}
+    for node in graph.nodes:
+        chain = ends.get(id(node.inputs[0])) if node.op == "reduce_sum" else None
+        if chain is not None and uses.only_user(chain.output) is node and _sums(chain, node):
+            chain.kind, chain.nodes = "sum", [*chain.nodes, node]
+    return list(chains)
+
+
+def _sums(chain: Region, node: Node) -> bool:
+    x = chain.output
+    whole = any(v.shape == x.shape for v in chain.operands)
+    known = all(n.op in attributes.ELEMENTWISE_OPS for n in chain.nodes)
+    return x.dtype == "float32" and whole and known and attributes.sums_chains(x.shape, node.params["axes"])
 
 
 def _chains(node: Node) -> bool:

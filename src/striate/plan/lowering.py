@@ -15,7 +15,7 @@ from striate.primitives import REGISTRY
 
 Rule = Callable[[Draft, Node, Sequence[Var]], Sequence[Var] | None]
 RULES: dict[str, Rule] = {}
-KINDS: dict[str, Rule] = {}  # of `fused` nodes, beside "linear" and "elementwise"
+KINDS: dict[str, Rule] = {}  # of `fused` nodes, beside "linear" and chains
 
 
 def takes_pooled(node: Node) -> bool:
@@ -172,13 +172,16 @@ def _reshape(draft: Draft, node: Node, inputs: Sequence[Var]) -> Sequence[Var]:
     return [draft.view(inputs[0], node.outputs[0].shape)]
 
 
+_CHAINS = {"elementwise": elementwise.lower_chain, "sum": elementwise.lower_sum}
+
+
 @lowers("fused")
 def _fused(draft: Draft, node: Node, inputs: Sequence[Var]) -> Sequence[Var] | None:
     p = node.params
     if p["kind"] in KINDS:
         return KINDS[p["kind"]](draft, node, inputs)
-    if p["kind"] != "linear":
-        return elementwise.lower_chain(draft, p["graph"], inputs)
+    if p["kind"] in _CHAINS:
+        return _CHAINS[p["kind"]](draft, p["graph"], inputs)
     name = p["activation"] or "linear"
     floats = attributes.activation_floats(name, dict(p["activation_params"]))
     flags = tuple(f for f in conv_kernels.FLAGS if p.get(f))

@@ -13,26 +13,39 @@ _DTYPES = ("float32", "bool")
 
 def lower_chain(draft: Draft, graph: Graph, inputs: Sequence[Var]) -> Sequence[Var] | None:
     """The `elementwise` kernel's program for a graph of elementwise nodes; None where the kernel lacks an op."""
-    values = [*graph.inputs, *(v for n in graph.nodes for v in n.outputs)]
-    known = all(n.op in attributes.ELEMENTWISE_OPS for n in graph.nodes)
+    program = _attributes(graph.inputs, graph.nodes)
+    return None if program is None else [draft.step("elementwise", inputs, graph.outputs[0].aval, *program)]
+
+
+def lower_sum(draft: Draft, graph: Graph, inputs: Sequence[Var]) -> Sequence[Var] | None:
+    """The `chain_sum` kernel's program for a graph of elementwise nodes with a sum at its end."""
+    *chain, last = graph.nodes
+    program = _attributes(graph.inputs, chain)
+    if program is None:
+        return None
+    return [draft.step("chain_sum", inputs, last.outputs[0].aval, *program)]
+
+
+def _attributes(inputs: Sequence[Value], nodes: Sequence[Node]) -> attributes.Attributes | None:
+    values = [*inputs, *(v for n in nodes for v in n.outputs)]
+    known = all(n.op in attributes.ELEMENTWISE_OPS for n in nodes)
     if not known or any(v.dtype not in _DTYPES for v in values) or len(inputs) > attributes.MAX_OPERANDS:
         return None
-    program = _Program(graph)
+    program = _Program(inputs, nodes)
     if program.constants is None or len(program.code) > attributes.MAX_INSTRUCTIONS:
         return None
-    ints, floats = attributes.elementwise(len(inputs), program.code)
-    return [draft.step("elementwise", inputs, graph.outputs[0].aval, ints, floats)]
+    return attributes.elementwise(len(inputs), program.code)
 
 
 class _Program:
     """Instructions over numbered operands: the inputs first, then the results."""
 
-    def __init__(self, graph: Graph) -> None:
-        self.numbers = {id(v): i for i, v in enumerate(graph.inputs)}
-        self.first = len(graph.inputs)
+    def __init__(self, inputs: Sequence[Value], nodes: Sequence[Node]) -> None:
+        self.numbers = {id(v): i for i, v in enumerate(inputs)}
+        self.first = len(inputs)
         self.code: list[tuple[str, list[int], tuple[float, ...]]] = []
         self.constants: bool | None = True
-        for node in graph.nodes:
+        for node in nodes:
             operands = [self._operand(v) for v in node.inputs]
             floats = attributes.activation_floats(node.op, node.params) if node.op in attributes.ACTIVATION_IDS else ()
             self._add(node.op, operands, floats, node.outputs[0])

@@ -54,6 +54,19 @@ def _reduce(draft: Draft, node: Node, inputs: Sequence[Var]) -> Sequence[Var] | 
     return [draft.step("reduce", inputs, node.outputs[0].aval, *made)]
 
 
+@lowers("reduce_deviation")
+def _deviation(draft: Draft, node: Node, inputs: Sequence[Var]) -> Sequence[Var] | None:
+    """In one pass where the last axes are kept, else with the squares as an array of their own."""
+    x, axes = node.inputs[0], node.params["axes"]
+    if x.dtype != "float32" or len(x.shape) > 8:
+        return None
+    program = attributes.elementwise(2, [("sub", [0, 1], ()), ("square", [2], ())])
+    if attributes.sums_chains(x.shape, axes):
+        return [draft.step("chain_sum", inputs, node.outputs[0].aval, *program)]
+    squares = draft.step("elementwise", inputs, x.aval, *program)
+    return [draft.step("reduce", [squares], node.outputs[0].aval, *attributes.reduce("sum", axes))]
+
+
 @lowers("softmax", "log_softmax")
 def _softmax(draft: Draft, node: Node, inputs: Sequence[Var]) -> Sequence[Var] | None:
     if node.outputs[0].dtype != "float32":

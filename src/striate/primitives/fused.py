@@ -24,6 +24,7 @@ def _reference(*inputs: np.ndarray, graph: Graph, **_: Any) -> Any:
     return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
 
-# Parameters: graph; kind, "linear" or "elementwise"; for "linear": activation (name or None), activation_params (a
-# dict's items as a tuple), bias and residual (bools). Inputs of a "linear" node: x, weights, then bias, then residual.
+# Parameters: graph; kind, "linear", "elementwise", "sum" or "block"; for "linear": activation (name or None),
+# activation_params (a dict's items as a tuple), bias and residual (bools). Inputs of a "linear" node: x, weights, then
+# bias, then residual.
 fused: Primitive = register(Primitive("fused", _infer, _reference, None, "fused"))

@@ -64,6 +64,29 @@ reduce_min: Primitive = register(
 )
 
 
+def _infer_deviation(x: Aval, mean: Aval, *, axes: Axes, keepdims: bool) -> Aval:
+    if tuple(mean.shape) != kept(x, axes) or mean.dtype != x.dtype:
+        raise ValueError(f"reduce_deviation: the mean over {axes} of {x} has shape {kept(x, axes)}, received {mean}.")
+    return infer_reduce(x, axes=axes, keepdims=keepdims)
+
+
+def _deviation(x: np.ndarray, mean: np.ndarray, *, axes: Axes, keepdims: bool) -> Any:
+    return np.sum(np.square(x - mean), axis=axes, keepdims=keepdims, dtype=x.dtype)
+
+
+def _deviation_vjp(
+    g: Array, y: Array, x: Array, mean: Array, *, axes: Axes, keepdims: bool
+) -> tuple[Array, Array | None]:
+    """No gradient by way of the mean: there the sum of squares is least."""
+    return mul(sub(x, mean), mul(_spread(g, x, axes), np.asarray(2, aval_of(x).dtype))), None
+
+
+# The sum of squared distances from `mean`, which is the mean of x along `axes` with those axes as size 1.
+reduce_deviation: Primitive = register(
+    Primitive("reduce_deviation", _infer_deviation, _deviation, _deviation_vjp, "reduce")
+)
+
+
 def _before(x: Array, axis: int) -> Array:
     """The product of all elements in front of each along `axis`; the first has 1."""
     shape = aval_of(x).shape

@@ -1,186 +1,48 @@
 // Chains of elementwise operations over operands that broadcast, a block at a time, so that only operands and the
 // result touch memory. Attributes: see striate.kernels.attributes.elementwise.
-#include "core/kernel.h"
-#include "core/thread_pool.h"
-#include "kernels/elementwise/operand.h"
-#include "kernels/elementwise/ops.h"
+#include "kernels/elementwise/chain.h"
 
 namespace striate {
 namespace STRIATE_ISA_NS {
 namespace {
 
-constexpr int kFields = 4;  // of an instruction: code, operands a, b, c
-constexpr int kParams = 3;  // floats of an instruction
-constexpr int kMaxInputs = 16, kMaxInstructions = 64;
 constexpr int64_t kTaskBlocks = 32;
 constexpr int64_t kParallel = 4 * kTaskBlocks * kBlock;
-constexpr int64_t kTileRoom = kBlock + kLanes;
 
-int instructions(const Step& s) { return s.n_ints / kFields; }
+std::size_t scratch_bytes(const Step& s, int threads) { return chain_bytes(s, s.out[0], threads); }
 
-struct Instruction {
-    const Op* op;
-    int operand[3];
-    Activation params;
-};
-
-struct Chain {
-    int n_in = 0, count = 0;
-    Source sources[kMaxInputs];
-    Instruction code[kMaxInstructions];
-    const Tensor* out = nullptr;
-    int64_t size = 0;
-};
-
-int64_t registers_bytes(const Step& s) {
-    return (s.n_in + instructions(s)) * kBlock * static_cast<int64_t>(sizeof(float));
-}
-
-std::size_t scratch_bytes(const Step& s, int threads) {
-    int64_t total = threads * registers_bytes(s);
-    for (int i = 0; i < s.n_in; ++i) {
-        const Source source = plan_source(s.in[i], s.out[0]);
-        if (source.reading == Reading::row) total += (source.row + kTileRoom) * static_cast<int64_t>(sizeof(float));
-    }
-    return static_cast<std::size_t>(total);
-}
-
-void read_code(const Step& s, Chain& chain) {
-    chain.count = instructions(s);
-    for (int i = 0; i < chain.count; ++i) {
-        Instruction& in = chain.code[i];
-        in.op = &kOps[s.ints[i * kFields]];
-        for (int k = 0; k < 3; ++k) in.operand[k] = static_cast<int>(s.ints[i * kFields + 1 + k]);
-        const double* p = s.floats + i * kParams;
-        in.params = {0, static_cast<float>(p[0]), static_cast<float>(p[1]), static_cast<float>(p[2])};
-    }
-}
-
-// Rows that repeat are written out once more than a block is long: then any block of them is one piece.
-void read_sources(const Step& s, Chain& chain, float* tiles) {
-    chain.n_in = s.n_in;
-    for (int i = 0; i < s.n_in; ++i) {
-        Source& source = chain.sources[i];
-        source = plan_source(s.in[i], s.out[0]);
-        if (source.reading != Reading::row) continue;
-        fetch(source, 0, tiles, std::min(source.row + kTileRoom, chain.size));
-        source.tiled = tiles;
-        tiles += source.row + kTileRoom;
-    }
-}
-
-// The values of one thread: a block for each operand and each result; constants and scalars are written once per task.
-struct Registers {
-    const Chain& chain;
-    float* memory;
-    const float* value[kMaxInputs + kMaxInstructions];
-
-    Registers(const Chain& c, float* m) : chain(c), memory(m) {
-        for (int i = 0; i < c.n_in; ++i)
-            if (c.sources[i].reading == Reading::scalar) {
-                fill(block(i), value_at(c.sources[i], 0), kBlock);
-                value[i] = block(i);
-            }
-        for (int i = 0; i < c.count; ++i) {
-            value[c.n_in + i] = block(c.n_in + i);
-            if (is_constant(i)) c.code[i].op->run(block(c.n_in + i), value, kBlock, c.code[i].params);
-        }
-    }
-
-    float* block(int i) const { return memory + i * kBlock; }
-    bool is_constant(int i) const { return chain.code[i].op == &kOps[kConstantOp]; }
-
-    void read(int64_t start, int64_t n) {
-        for (int i = 0; i < chain.n_in; ++i) {
-            const Source& s = chain.sources[i];
-            if (s.reading == Reading::scalar) continue;
-            if (s.reading == Reading::row) {
-                value[i] = s.tiled + start % s.row;
-            } else if (s.reading == Reading::same && n % kLanes == 0) {
-                value[i] = static_cast<const float*>(s.data) + start;
-            } else {
-                fetch(s, start, block(i), n);
-                value[i] = block(i);
-            }
-        }
-    }
-
-    // Runs the chain on n values; the last result goes straight to `out` if that is given.
-    const float* compute(int64_t n, float* out) const {
-        const int64_t padded = (n + kLanes - 1) / kLanes * kLanes;
-        float* to = nullptr;
-        for (int i = 0; i < chain.count; ++i) {
-            const Instruction& in = chain.code[i];
-            to = block(chain.n_in + i);
-            if (i + 1 == chain.count && out) to = out;
-            if (is_constant(i) && to != out) continue;
-            const float* operands[3];
-            for (int k = 0; k < in.op->arity; ++k) operands[k] = value[in.operand[k]];
-            in.op->run(to, operands, padded, in.params);
-        }
-        return to;
-    }
-};
-
-void run_block(const Chain& chain, Registers& registers, int64_t start, int64_t n) {
+void run_block(const Tensor& to, Registers& registers, int64_t start, int64_t n) {
     registers.read(start, n);
-    if (chain.out->dtype == DType::b8) {
+    if (to.dtype == DType::b8) {
         const float* result = registers.compute(n, nullptr);
-        auto* out = static_cast<std::uint8_t*>(chain.out->data) + start;
+        auto* out = static_cast<std::uint8_t*>(to.data) + start;
         for (int64_t i = 0; i < n; ++i) out[i] = result[i] != 0.0f;
         return;
     }
-    float* out = chain.out->f32() + start;
+    float* out = to.f32() + start;
     const bool whole = n % kLanes == 0;
     const float* result = registers.compute(n, whole ? out : nullptr);
     if (!whole) std::memcpy(out, result, static_cast<std::size_t>(n) * sizeof(float));
 }
 
 void elementwise(const Step& s) {
+    if (s.out[0].size() == 0) return;
     Chain chain;
-    chain.out = &s.out[0];
-    chain.size = s.out[0].size();
-    if (chain.size == 0) return;
     const int64_t per_thread = registers_bytes(s);
     auto* memory = static_cast<char*>(s.scratch);
-    read_code(s, chain);
-    read_sources(s, chain, reinterpret_cast<float*>(memory + s.pool->threads() * per_thread));
+    read_chain(s, s.out[0], chain, memory);
     const int64_t task = kTaskBlocks * kBlock, tasks = (chain.size + task - 1) / task;
     parallel_for(*s.pool, tasks, chain.size >= kParallel, [&](int64_t t, int thread) {
         Registers registers(chain, reinterpret_cast<float*>(memory + thread * per_thread));
         const int64_t end = std::min(chain.size, (t + 1) * task);
-        for (int64_t i = t * task; i < end; i += kBlock) run_block(chain, registers, i, std::min(kBlock, end - i));
+        for (int64_t i = t * task; i < end; i += kBlock) run_block(s.out[0], registers, i, std::min(kBlock, end - i));
     });
 }
 
-bool broadcasts(const Tensor& x, const Tensor& out) {
-    if (x.rank > out.rank) return false;
-    for (int i = 1; i <= x.rank; ++i) {
-        const int64_t n = x.shape[x.rank - i];
-        if (n != 1 && n != out.shape[out.rank - i]) return false;
-    }
-    return true;
-}
-
 const char* check(const Step& s) {
-    if (s.n_out != 1 || s.n_in > kMaxInputs) return "expected one output and at most 16 inputs";
-    const int count = instructions(s);
-    if (count < 1 || count > kMaxInstructions || s.n_ints != count * kFields || s.n_floats != count * kParams)
-        return "expected 1 to 64 instructions, each with 4 ints and 3 floats";
-    const auto is_value = [](const Tensor& t) { return t.dtype == DType::f32 || t.dtype == DType::b8; };
-    if (!is_value(s.out[0])) return "the output must be float32 or bool";
-    for (int i = 0; i < s.n_in; ++i)
-        if (!is_value(s.in[i]) || !broadcasts(s.in[i], s.out[0]))
-            return "inputs must be float32 or bool and broadcast to the output";
-    for (int i = 0; i < count; ++i) {
-        const int64_t code = s.ints[i * kFields];
-        if (code < 0 || code >= kOpCount) return "unknown operation";
-        for (int k = 0; k < kOps[code].arity; ++k) {
-            const int64_t from = s.ints[i * kFields + 1 + k];
-            if (from < 0 || from >= s.n_in + i) return "an operand must be an input or an earlier result";
-        }
-    }
-    return nullptr;
+    if (s.n_out == 1 && s.out[0].dtype != DType::f32 && s.out[0].dtype != DType::b8)
+        return "the output must be float32 or bool";
+    return check_chain(s, s.out[0]);
 }
 
 constexpr Kernel kKernels[] = {{"elementwise", &elementwise, &scratch_bytes, &check}};
