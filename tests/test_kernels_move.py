@@ -122,6 +122,37 @@ def test_cast(source, target):
         np.testing.assert_array_equal(moved("cast", [x], x.shape, ((), ()), target), x.astype(target))
 
 
+@pytest.mark.parametrize("wide", [np.float32, np.float64])
+@pytest.mark.parametrize("whole", [np.int32, np.int64])
+def test_what_no_integer_holds_is_the_lowest_one(wide, whole):
+    top = float(2 ** (np.dtype(whole).itemsize * 8 - 1))
+    x = np.array([0.0, -1.9, 1.9, top, top * 0.999, -top, -top * 1.001, np.nan, np.inf, -np.inf, 1e30], wide)
+    wanted = [0, -1, 1, -top, int(wide(top * 0.999)), -top, *[-top] * 5]
+    for _ in each_level():
+        out = np.zeros(x.shape, whole)
+        run("cast", [x], [out])
+        assert [int(v) for v in out] == [int(w) for w in wanted]
+
+
+@given(st.lists(st.integers(-3, 12), max_size=20), st.integers(0, 9), st.sampled_from(["int32", "int64", "uint8"]))
+def test_one_hot(indices, depth, dtype):
+    x = np.array(indices).astype(dtype).reshape(-1, 1)
+    for _ in each_level():
+        out = np.full((*x.shape, depth), np.nan, np.float32)
+        run("one_hot", [x], [out])
+        wanted = [float(i == n) for i in x.ravel().tolist() for n in range(depth)]
+        np.testing.assert_array_equal(out.ravel(), wanted)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+def test_integers_wrap_around(dtype):
+    info = np.iinfo(dtype)
+    a, b = np.array([1, info.max, info.min, -5], dtype), np.array([2, 1, -1, 5], dtype)
+    out = np.zeros(4, dtype)
+    run("add_integers", [a, b], [out])
+    assert out.tolist() == [3, info.min, info.max, 0]
+
+
 def test_cast_of_fractions_and_nan():
     x = np.array([0.9, -0.9, 2.5, np.nan, 0.0], np.float32)
     for _ in each_level():

@@ -22,6 +22,8 @@ one kernel; the table says which arrays go in and come out. Tensors are channels
 | gather | x of any dtype, indices int32 or int64 | x's axes, those of the indices in the place of `axis` | `gather` |
 | resize | x float32 `(n, h, w, c)` | float32 `(n, h2, w2, c)`, half-pixel centres | `resize` |
 | cast | x of any dtype | any dtype; any shape of the same size | none |
+| one_hot | indices int32, int64 or uint8 | float32 `(*indices, depth)`; zeros for an index out of range | none |
+| add_integers | two of int32, or two of int64 | their sums, which wrap around | none |
 
 "Any dtype" is float32, float64, int32, int64, uint8 or bool. Every array may have up to 8 axes, and sizes may be 0.
 """

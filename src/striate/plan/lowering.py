@@ -193,4 +193,6 @@ def _fused(draft: Draft, node: Node, inputs: Sequence[Var]) -> Sequence[Var] | N
 def _elementwise(draft: Draft, node: Node, inputs: Sequence[Var]) -> Sequence[Var] | None:
     if node.op == "stop_gradient":
         return [inputs[0]]
+    if node.op == "add" and elementwise.counts(node):
+        return [draft.step("add_integers", inputs, node.outputs[0].aval, (), ())]
     return elementwise.lower_single(draft, node, inputs)

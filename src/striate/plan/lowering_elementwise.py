@@ -64,6 +64,12 @@ class _Program:
         return self._add("constant", [], (float(value.data.reshape(())),), value)
 
 
+def counts(node: Node) -> bool:
+    """Whether integers of one dtype are added that stand side by side: steps are counted so."""
+    kinds = {(v.dtype, v.shape) for v in (*node.inputs, *node.outputs)}
+    return len(kinds) == 1 and node.outputs[0].dtype in ("int32", "int64")
+
+
 def lower_single(draft: Draft, node: Node, inputs: Sequence[Var]) -> Sequence[Var] | None:
     """One elementwise op, with its scalar constants in the program."""
     if node.op in attributes.ACTIVATION_IDS and node.op not in attributes.ELEMENTWISE_OPS:

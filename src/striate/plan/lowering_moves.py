@@ -67,7 +67,15 @@ def _pad(draft: Draft, node: Node, inputs: Sequence[Var]) -> Sequence[Var] | Non
 @lowers("cast")
 def _cast(draft: Draft, node: Node, inputs: Sequence[Var]) -> Sequence[Var] | None:
     x, y = node.inputs[0], node.outputs[0]
-    # Where a float does not fit an integer, NumPy decides what becomes of it.
-    if not _fits(node) or (x.dtype.startswith("float") and not y.dtype.startswith(("float", "bool"))):
+    # Where a float does not fit a byte, NumPy decides what becomes of it.
+    if not _fits(node) or (x.dtype.startswith("float") and y.dtype == "uint8"):
         return None
     return [draft.step("cast", inputs, y.aval, (), ())]
+
+
+@lowers("one_hot")
+def _one_hot(draft: Draft, node: Node, inputs: Sequence[Var]) -> Sequence[Var] | None:
+    x, y = node.inputs[0], node.outputs[0]
+    if not _fits(node) or x.dtype not in ("int32", "int64", "uint8") or y.dtype != "float32":
+        return None
+    return [draft.step("one_hot", inputs, y.aval, (), ())]
