@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help tour test lint bench format build check clean
+.PHONY: help tour test lint bench bench-grid format build check clean
 MAKEFLAGS += --no-print-directory
 
 # As words for the shell: unset counts as empty.
@@ -24,7 +24,7 @@ WORKERS ?= 2
 help: ## this list
 	@echo "striate: convolutional networks with the Keras 3 API on an engine of its own"
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 tour: ## run the chapter on an image and write striate-tour/index.html   (ARGS="--image FILE --out DIR")
 	@$(SETUP) base viz data
@@ -52,6 +52,11 @@ bench: ## measure speed against other runtimes; README.md says how   (ARGS="--qu
 	@$(SETUP) base viz bench
 	@[ -n "$$STRIATE_BENCH_PYTHON" ] || $(SETUP) rivals
 	@$(RUN) benchmarks.run $(ARGS)
+
+bench-grid: ## the same over 300 drawn convolutions   (ARGS="--quick")
+	@$(SETUP) base viz bench
+	@[ -n "$$STRIATE_BENCH_PYTHON" ] || $(SETUP) rivals
+	@$(RUN) benchmarks.grid $(ARGS)
 
 build: ## compile the engine and make the package importable in .venv
 	@$(SETUP) base

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-KINDS = ("infer", "train", "call", "predict")
+KINDS = ("infer", "train", "call", "predict", "forward", "input_grad", "kernel_grad")
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,23 @@ def onnx_file(job: Job) -> str:
     return str(path)
 
 
+def onnx_files(job: Job) -> dict[str, tuple[str, np.ndarray]]:
+    """By layout, the graph and its input: channels last, and channels first for single layers."""
+    found, first = {"": (onnx_file(job), images(job))}, job.files / "channels_first.onnx"
+    if first.exists():
+        found["channels first"] = (str(first), channels_first(images(job)))
+    return found
+
+
 def images(job: Job) -> np.ndarray:
     """The input of one run, (batch * steps, ...spatial, channels): the same in every process."""
     shape = (job.batch * (job.steps if job.kind == "train" else 1), *job.shape)
     return np.random.default_rng(1).standard_normal(shape, dtype=np.float32)
+
+
+def gradient(shape: tuple[int, ...]) -> np.ndarray:
+    """With respect to a layer's output, channels last: the same in every process."""
+    return np.random.default_rng(4).standard_normal(shape, dtype=np.float32)
 
 
 def labels(job: Job, classes: int) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from benchmarks import jobs, keras_jobs
+from benchmarks.nodes import conv_weight
 from benchmarks.rivals.timing import fastest
 from benchmarks.rivals.torch_nodes import NodeModule
 
@@ -24,11 +25,11 @@ def version() -> str:
 def prepare(job: jobs.Job, compiler: Callable[[Any], Any] | None = None) -> jobs.Work:
     """The faster layout of those that there are; `compiler` turns the module into another callable."""
     torch.set_num_threads(job.threads)
-    make = {"infer": inference, "train": training}[job.kind]
+    make = KINDS.get(job.kind, gradient)
     layouts = {name: last for name, last in LAYOUTS.items() if not last or len(job.shape) + 1 in FORMATS}
     made = {name: make(job, last, compiler) for name, last in layouts.items()}
     best = fastest({name: work.run for name, work in made.items()})
-    chosen = made[best] if job.kind == "infer" else make(job, LAYOUTS[best], compiler)
+    chosen = make(job, LAYOUTS[best], compiler) if job.kind == "train" else made[best]
     return jobs.Work(chosen.run, chosen.result, best)
 
 
@@ -60,6 +61,25 @@ def inference(job: jobs.Job, last: bool, compiler: Callable[[Any], Any] | None) 
 def as_keras(y: torch.Tensor) -> np.ndarray:
     """Channels last."""
     return jobs.channels_last(y.numpy())
+
+
+def gradient(job: jobs.Job, last: bool, compiler: Callable[[Any], Any] | None) -> jobs.Work:
+    """One gradient of a single convolution, as its backward pass computes it."""
+    node = next(node for node in jobs.nodes(job) if node["op"] == "conv")
+    rank = len(node["kernel"])
+    pads = [low for low, _ in node["pads"]]
+    x = in_memory(torch.from_numpy(jobs.channels_first(jobs.images(job))), last)
+    w = in_memory(torch.from_numpy(conv_weight(node, jobs.weights(job)[0])), last)
+    window = (node["strides"], pads, node["dilation"], False, [0] * rank, node["groups"])
+    shape = torch.ops.aten.convolution(x, w, None, *window).shape
+    g = in_memory(torch.from_numpy(jobs.channels_first(jobs.gradient((shape[0], *shape[2:], shape[1])))), last)
+    wanted = [job.kind == "input_grad", job.kind == "kernel_grad", False]
+
+    def run() -> torch.Tensor:
+        with torch.inference_mode():
+            return torch.ops.aten.convolution_backward(g, x, w, None, *window, wanted)[wanted.index(True)]
+
+    return jobs.Work(run, as_keras if wanted[0] else lambda dw: np.moveaxis(dw.numpy(), (0, 1), (-1, -2)))
 
 
 def training(job: jobs.Job, last: bool, compiler: Callable[[Any], Any] | None) -> jobs.Work:
@@ -99,6 +119,7 @@ def without_softmax(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return nodes[:-1] if keras_jobs.last_activation(nodes) == "softmax" else nodes
 
 
+KINDS = {"infer": inference, "forward": inference, "train": training}
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": lambda parameters: torch.optim.Adam(parameters, 1e-3, eps=1e-7, fused=True),
     "sgd": lambda parameters: torch.optim.SGD(parameters, 0.01, momentum=0.9, fused=True),
