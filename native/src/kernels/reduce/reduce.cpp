@@ -192,11 +192,32 @@ double reduce_segment(const Layout& l, const float* x, int64_t segment) {
     return total;
 }
 
+// Dense rows of fewer columns than a vector has lanes: as many rows as there are lanes are `width` whole vectors.
+template <class Op>
+void reduce_narrow(const float* p, int64_t rows, int64_t width, double* total) {
+    while (rows >= kLanes) {
+        const int64_t groups = std::min(rows / kLanes, kRows);
+        Vec acc[kLanes];
+        for (int64_t v = 0; v < width; ++v) acc[v] = splat(Op::start);
+        for (int64_t g = 0; g < groups; ++g)
+            for (int64_t v = 0; v < width; ++v, p += kLanes) acc[v] = Op::join(acc[v], Op::map(load(p)));
+        const auto* lanes = reinterpret_cast<const float*>(acc);
+        for (int64_t i = 0; i < width * kLanes; ++i)
+            total[i % width] = Op::join(total[i % width], static_cast<double>(lanes[i]));
+        rows -= groups * kLanes;
+    }
+    for (int64_t i = 0; i < rows * width; ++i)
+        total[i % width] = Op::join(total[i % width], static_cast<double>(Op::map(p[i])));
+}
+
 // One segment of `width` neighbouring outputs, where the innermost axis is kept.
 template <class Op>
 void reduce_columns(const Layout& l, const float* x, int64_t segment, int64_t width, double* total) {
     for (int64_t j = 0; j < width; ++j) total[j] = Op::start;
-    const int64_t end = std::min(l.reduced.count(), (segment + 1) * l.runs_per_segment);
+    const int64_t start = segment * l.runs_per_segment;
+    const int64_t end = std::min(l.reduced.count(), start + l.runs_per_segment);
+    if (width < kLanes && l.inner == width && l.reduced.rank == 1 && l.reduced.stride[0] == width)
+        return reduce_narrow<Op>(x + start * width, end - start, width, total);
     for (int64_t row = segment * l.runs_per_segment; row < end; row += kRows) {
         float acc[kColumns];
         for (int64_t j = 0; j < width; ++j) acc[j] = Op::start;
