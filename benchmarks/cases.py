@@ -96,7 +96,7 @@ class Case:
 
 
 def drawn(count: int, seed: int = 0) -> list[Case]:
-    """`count` different cases, the first ones those of a smaller count. Sizes are drawn until the work is within bounds."""
+    """`count` different cases, the first ones those of a smaller count. The work of each is within bounds."""
     rng, found = np.random.default_rng(seed), dict[Case, None]()
     while len(found) < count:
         window = _window(rng)

@@ -2,8 +2,9 @@
 
     python -m benchmarks.grid [--quick] [--shapes N] [--seed N] [--rivals NAME ...] [--rounds N] [--threads N]
 
-Each of 300 shapes forward, against ONNX Runtime, OpenVINO and PyTorch; some also their gradients, against PyTorch. Writes
-grid.json and grid.md to benchmarks/results; what is not the whole goes to trial-grid.* there. Run by `make bench-grid`.
+Each of 300 shapes forward, against ONNX Runtime, OpenVINO and PyTorch; some also their gradients, against PyTorch.
+Writes grid.json and grid.md to benchmarks/results; what is not the whole goes to trial-grid.* there. Run by
+`make bench-grid`.
 """
 
 from __future__ import annotations
