@@ -7,6 +7,7 @@
 #include "core/kernel.h"
 #include "core/simd.h"
 #include "core/thread_pool.h"
+#include "core/transpose.h"
 
 namespace striate {
 namespace STRIATE_ISA_NS {
@@ -117,6 +118,23 @@ void copy_lines(const Copy& c, ThreadPool& pool, bool parallel) {
     });
 }
 
+// to[r * to_step + k] = from[r + k * from_step] in [r0, r1) x [c0, c1): squares in registers, what is left one by one.
+template <class T>
+inline void copy_block(const T* from, int64_t from_step, T* to, int64_t to_step, int64_t r0, int64_t r1, int64_t c0,
+                       int64_t c1) {
+    int64_t whole_r = r0, whole_c = c0;
+    if constexpr (sizeof(T) == sizeof(float)) {
+        whole_r += (r1 - r0) / kLanes * kLanes;
+        whole_c += (c1 - c0) / kLanes * kLanes;
+        for (int64_t r = r0; r < whole_r; r += kLanes)
+            for (int64_t k = c0; k < whole_c; k += kLanes)
+                transpose_square(reinterpret_cast<const float*>(from + r + k * from_step), from_step,
+                                 reinterpret_cast<float*>(to + r * to_step + k), to_step);
+    }
+    for (int64_t r = r0; r < r1; ++r)
+        for (int64_t k = r < whole_r ? whole_c : c0; k < c1; ++k) to[r * to_step + k] = from[r + k * from_step];
+}
+
 template <class T>
 void copy_squares(const Copy& c, ThreadPool& pool, bool parallel) {
     const Axis rows = c.axis[c.rank - 2], columns = c.axis[c.rank - 1];  // dense in the source; dense in the target
@@ -129,8 +147,7 @@ void copy_squares(const Copy& c, ThreadPool& pool, bool parallel) {
         T* to = static_cast<T*>(c.to) + o.to;
         for (int64_t c0 = 0; c0 < columns.size; c0 += kSquare) {
             const int64_t c1 = std::min(columns.size, c0 + kSquare);
-            for (int64_t r = r0; r < r1; ++r)
-                for (int64_t k = c0; k < c1; ++k) to[r * rows.to + k] = from[r + k * columns.from];
+            copy_block(from, columns.from, to, rows.to, r0, r1, c0, c1);
         }
     });
 }
