@@ -12,11 +12,11 @@ from striate import layers
 from striate.ir import Graph
 from striate.passes.pads import merge_pads
 from striate.passes.pipeline import optimize
-from striate.primitives.activations import relu
+from striate.primitives.activations import relu, relu_grad, sigmoid
 from striate.primitives.conv import conv, conv_input_grad, conv_kernel_grad
 from striate.primitives.elementwise import add, sub
 from striate.primitives.pad import pad
-from striate.primitives.pool import max_pool
+from striate.primitives.pool import max_pool, max_pool_grad
 from striate.primitives.structural import slice_
 from test_passes import assert_same, graph_of, ops
 
@@ -37,7 +37,7 @@ def merged(fn: Any, *shapes: tuple[int, ...]) -> Graph:
     return found
 
 
-X, W = (2, 7, 6, 4), (3, 3, 4, 5)
+X, W, POOLED = (2, 7, 6, 4), (3, 3, 4, 5), (2, 4, 3, 4)
 
 
 def test_convolutions_pad_by_themselves() -> None:
@@ -71,6 +71,32 @@ def test_gradients_of_inputs_compute_no_padding() -> None:
 
 def test_maxima_of_what_is_never_negative() -> None:
     assert ops(merged(lambda x: max_pool(padded(relu(x)), **POOL), X)) == ["relu", "max_pool"]
+
+
+def maxima_and_gradient(x: Any, g: Any, rectify: Any = relu, other: Any = None) -> Any:
+    y = rectify(sub(x, 1.0))  # mostly zeros
+    around = padded(y)
+    whole = max_pool_grad(around, g, **POOL)
+    n, h, w, c = x.shape
+    part = slice_(whole, starts=(0, 1, 0, 0), stops=(n, h + 1, w, c), steps=(1, 1, 1, 1))
+    return max_pool(around, **POOL), relu_grad(y, part), *([] if other is None else [other(around, whole, part)])
+
+
+def test_gradients_of_maxima_compute_no_padding() -> None:
+    """Windows of zeros alone are there: their gradient goes to the padding before, to a zero of the image after."""
+    made = merged(maxima_and_gradient, X, POOLED)
+    assert ops(made) == ["sub", "relu", "max_pool_grad", "max_pool", "relu_grad"]
+
+
+@pytest.mark.parametrize("other", [lambda a, w, p: add(a, 1.0), lambda a, w, p: w, lambda a, w, p: add(p, 1.0)])
+def test_maxima_whose_padding_is_seen_stay(other: Any) -> None:
+    made = merged(lambda x, g: maxima_and_gradient(x, g, other=other), X, POOLED)
+    assert {"pad", "slice"} & set(ops(made))
+
+
+def test_maxima_of_what_has_a_gradient_at_zero_stay() -> None:
+    made = merged(lambda x, g: maxima_and_gradient(x, g, sigmoid), X, POOLED)
+    assert {"pad", "slice"} <= set(ops(made))
 
 
 @pytest.mark.parametrize(
