@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import mutually_broadcastable_shapes
 
@@ -135,6 +135,30 @@ def test_large_operands(shape, row):
     for _ in each_level():
         np.testing.assert_allclose(chain([x, b], code), expected, rtol=1e-5, atol=1e-6)
         same_bits(lambda: chain([x, b], code))
+
+
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=3), st.integers(0, 99))
+@example([5, 700, 33], 0)
+@example([40, 1024], 0)
+def test_results_on_the_way(shape, seed):
+    rng = np.random.default_rng(seed)
+    w, m, g = (rng.standard_normal(shape).astype(np.float32) for _ in range(3))
+    rate = np.float32([0.5])
+    code = [("mul", (1, 3), ()), ("add", (4, 2), ()), ("square", (5,), ()), ("sub", (0, 6), ())]
+    for _ in each_level():
+        outs = [np.full(shape, np.nan, np.float32) for _ in range(3)]
+        run("elementwise", [w, m, g, rate], outs, *elementwise(4, code, (1, 2)))
+        step = m * rate + g
+        for got, wanted in zip(outs, (step, step * step, w - step * step), strict=True):
+            np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("exits", [(-1,), (1,), (2,), (9,)])
+def test_wrong_exits(exits):
+    outs = [np.zeros(3, np.float32), np.zeros(3, np.float32)]
+    code = [("neg", (0,), ()), ("square", (1,), ())]
+    with pytest.raises(ValueError, match="an exit must be"):
+        run("elementwise", [np.zeros(3, np.float32)], outs, *elementwise(1, code, exits))
 
 
 # --- sums of chains

@@ -164,6 +164,17 @@ def test_an_elementwise_chain_is_one_loop():
     assert [n.params["kind"] for n in fused.nodes] == ["elementwise"]
 
 
+def test_a_result_on_the_way_is_made_by_the_same_loop():
+    def update(w, m, g):
+        moved = sub(mul(m, np.float32(0.9)), g)
+        return add(w, moved), moved, relu(g)
+
+    graph = graph_of(update, (4, 3), (4, 3), (4, 3))
+    fused = fuse(graph, frozenset(), ACTIVATIONS)
+    assert_same(graph, fused)
+    assert ops(fused) == ["fused", "relu"] and len(fused.nodes[0].outputs) == 2
+
+
 def test_a_sum_takes_the_chain_before_it_along():
     def both(x, y, w):
         return reduce_sum(mul(add(x, w), y), axes=(1, 0), keepdims=True), reduce_sum(relu(x), axes=(1,), keepdims=False)

@@ -76,22 +76,26 @@ def activation_floats(name: str, params: Mapping[str, Any]) -> tuple[float, ...]
     return tuple(float(given.get(key, default)) for key, default in known.items())
 
 
-def elementwise(n_inputs: int, instructions: Sequence[tuple[str, Sequence[int], Sequence[float]]]) -> Attributes:
+def elementwise(
+    n_inputs: int, instructions: Sequence[tuple[str, Sequence[int], Sequence[float]]], exits: Sequence[int] = ()
+) -> Attributes:
     """A chain of operations: `(name, operands, parameters)` each.
 
-    Operand `i < n_inputs` is input i, operand `n_inputs + j` the result of instruction j. The last result is the
-    output. `("constant", (), (value,))` is a number; activations take the parameters of `activation_floats`; other
-    operations have none. Comparisons give 1 or 0, and whatever is not 0 counts as true; bool inputs are read as 1 or 0,
-    and a bool output says where the result is not 0.
+    Operand `i < n_inputs` is input i, operand `n_inputs + j` the result of instruction j. The last result is the last
+    output; those of the instructions `exits` are outputs before it. `("constant", (), (value,))` is a number;
+    activations take the parameters of `activation_floats`; other operations have none. Comparisons give 1 or 0, and
+    whatever is not 0 counts as true; bool inputs are read as 1 or 0, and a bool output (the only one) says where the
+    result is not 0.
 
-    ints: per instruction its code and three operands (0 where it has fewer); floats: per instruction three parameters.
+    ints: per instruction its code and three operands (0 where it has fewer), then the exits; floats: per instruction
+    three parameters.
     """
     ints: list[int] = []
     floats: list[float] = []
     for name, operands, params in instructions:
         ints += [ELEMENTWISE_OPS[name], *operands, *[0] * (3 - len(operands))]
         floats += [*map(float, params), *[0.0] * (3 - len(params))]
-    return tuple(ints), tuple(floats)
+    return (*ints, *exits), tuple(floats)
 
 
 def sums_chains(shape: Sequence[int], axes: Sequence[int]) -> bool:

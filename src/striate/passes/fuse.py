@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from striate.ir import Builder, Graph, Node, Value, at, building
@@ -18,20 +18,27 @@ _MAX_CHAIN = 24
 
 
 class Region:
-    """Nodes that become one: of their outputs only the last one's (of maxima, and that of the positions) is needed."""
+    """Nodes that become one: of their outputs only the last one's (of maxima, and that of the positions) is needed, and
+    of a chain its `exits`, which are results of the graph."""
 
     def __init__(self, kind: str, nodes: list[Node], params: dict[str, Any] | None = None) -> None:
         self.kind, self.nodes, self.params = kind, nodes, params or {}
         self.operands: list[Value] = []
+        self.exits: list[Value] = []
 
     @property
     def output(self) -> Value:
-        return self.outputs[0]
+        return self.outputs[0] if self.params else self.nodes[-1].outputs[0]
 
     @property
     def outputs(self) -> list[Value]:
         n = 2 if self.params.get("positions") else 1
-        return [node.outputs[0] for node in self.nodes[-n:]]
+        return [*self.exits, *(node.outputs[0] for node in self.nodes[-n:])]
+
+    def place(self, order: Mapping[int, int]) -> int:
+        """The node that it stands for in the order of the program."""
+        last = self.nodes[-1] if self.exits else min((v.node for v in self.outputs), key=lambda n: order[id(n)])
+        return id(last)
 
 
 class Uses:
@@ -145,6 +152,7 @@ def _elementwise_regions(graph: Graph, uses: Uses, stable: set[int], taken: set[
             joined = regions.get(id(value.node))
             if joined and _joins(joined, region, value, node, uses, stable):
                 region.nodes = joined.nodes + region.nodes
+                region.exits += [*joined.exits, *([value] if id(value) in uses.outputs else [])]
                 order.remove(joined)
         region.operands = _operands(region.nodes)
         regions[id(node)] = region
@@ -157,7 +165,7 @@ def _with_sums(graph: Graph, uses: Uses, chains: Sequence[Region]) -> list[Regio
     ends = {id(r.output): r for r in chains}
     for node in graph.nodes:
         chain = ends.get(id(node.inputs[0])) if node.op == "reduce_sum" else None
-        if chain is not None and uses.only_user(chain.output) is node and _sums(chain, node):
+        if chain is not None and not chain.exits and uses.only_user(chain.output) is node and _sums(chain, node):
             chain.kind, chain.nodes = "sum", [*chain.nodes, node]
     return list(chains)
 
@@ -177,7 +185,9 @@ def _chains(node: Node) -> bool:
 
 def _joins(joined: Region, region: Region, value: Value, node: Node, uses: Uses, stable: set[int]) -> bool:
     inner = uses.users.get(id(value), [])
-    same = value.shape == node.outputs[0].shape and all(u is node for u in inner) and id(value) not in uses.outputs
+    same = value.shape == node.outputs[0].shape and all(u is node for u in inner)
+    if id(value) in uses.outputs:  # another result of the same loop
+        same = same and value.dtype == node.outputs[0].dtype == "float32"
     level = is_stable(value, stable) == is_stable(node.outputs[0], stable)
     nodes = joined.nodes + region.nodes
     return same and level and len(nodes) <= _MAX_CHAIN and len(_operands(nodes)) <= _MAX_OPERANDS
@@ -196,7 +206,7 @@ def _operands(nodes: Sequence[Node]) -> list[Value]:
 def replace(graph: Graph, regions: Sequence[Region]) -> Graph:
     """A copy of `graph` with each region as one `fused` node, where its first result was made."""
     order = {id(node): i for i, node in enumerate(graph.nodes)}
-    place = {min((id(v.node) for v in r.outputs), key=order.__getitem__): r for r in regions}
+    place = {r.place(order): r for r in regions}
     inner = {id(n) for r in regions for n in r.nodes} - set(place)
     builder = Builder()
     table: dict[int, Value] = {id(v): builder.input(v.shape, v.dtype) for v in graph.inputs}

@@ -13,8 +13,8 @@ _DTYPES = ("float32", "bool")
 
 def lower_chain(draft: Draft, graph: Graph, inputs: Sequence[Var]) -> Sequence[Var] | None:
     """The `elementwise` kernel's program for a graph of elementwise nodes; None where the kernel lacks an op."""
-    program = _attributes(graph.inputs, graph.nodes)
-    return None if program is None else [draft.step("elementwise", inputs, graph.outputs[0].aval, *program)]
+    program = _attributes(graph.inputs, graph.nodes, graph.outputs[:-1])
+    return None if program is None else draft.steps_of("elementwise", inputs, [v.aval for v in graph.outputs], *program)
 
 
 def lower_sum(draft: Draft, graph: Graph, inputs: Sequence[Var]) -> Sequence[Var] | None:
@@ -26,7 +26,9 @@ def lower_sum(draft: Draft, graph: Graph, inputs: Sequence[Var]) -> Sequence[Var
     return [draft.step("chain_sum", inputs, last.outputs[0].aval, *program)]
 
 
-def _attributes(inputs: Sequence[Value], nodes: Sequence[Node]) -> attributes.Attributes | None:
+def _attributes(
+    inputs: Sequence[Value], nodes: Sequence[Node], exits: Sequence[Value] = ()
+) -> attributes.Attributes | None:
     values = [*inputs, *(v for n in nodes for v in n.outputs)]
     known = all(n.op in attributes.ELEMENTWISE_OPS for n in nodes)
     if not known or any(v.dtype not in _DTYPES for v in values) or len(inputs) > attributes.MAX_OPERANDS:
@@ -34,7 +36,7 @@ def _attributes(inputs: Sequence[Value], nodes: Sequence[Node]) -> attributes.At
     program = _Program(inputs, nodes)
     if program.constants is None or len(program.code) > attributes.MAX_INSTRUCTIONS:
         return None
-    return attributes.elementwise(len(inputs), program.code)
+    return attributes.elementwise(len(inputs), program.code, [program.numbers[id(v)] - program.first for v in exits])
 
 
 class _Program:

@@ -14,7 +14,7 @@ constexpr int kParams = 3;  // floats of an instruction
 constexpr int kMaxInputs = 16, kMaxInstructions = 64;
 constexpr int64_t kTileRoom = kBlock + kLanes;
 
-inline int instructions(const Step& s) { return s.n_ints / kFields; }
+inline int instructions(const Step& s) { return s.n_floats / kParams; }
 
 struct Instruction {
     const Op* op;
@@ -72,6 +72,7 @@ struct Registers {
     const Chain& chain;
     float* memory;
     const float* value[kMaxInputs + kMaxInstructions];
+    float* result[kMaxInstructions];  // where each instruction writes
 
     Registers(const Chain& c, float* m) : chain(c), memory(m) {
         for (int i = 0; i < c.n_in; ++i)
@@ -80,12 +81,16 @@ struct Registers {
                 value[i] = block(i);
             }
         for (int i = 0; i < c.count; ++i) {
-            value[c.n_in + i] = block(c.n_in + i);
+            write_to(i, block(c.n_in + i));
             if (is_constant(i)) c.code[i].op->run(block(c.n_in + i), value, kBlock, c.code[i].params);
         }
     }
 
     float* block(int i) const { return memory + i * kBlock; }
+    void write_to(int instruction, float* to) {
+        result[instruction] = to;
+        value[chain.n_in + instruction] = to;
+    }
     bool is_constant(int i) const { return chain.code[i].op == &kOps[kConstantOp]; }
 
     void read(int64_t start, int64_t n) {
@@ -109,8 +114,7 @@ struct Registers {
         float* to = nullptr;
         for (int i = 0; i < chain.count; ++i) {
             const Instruction& in = chain.code[i];
-            to = block(chain.n_in + i);
-            if (i + 1 == chain.count && out) to = out;
+            to = i + 1 == chain.count && out ? out : result[i];
             if (is_constant(i) && to != out) continue;
             const float* operands[3];
             for (int k = 0; k < in.op->arity; ++k) operands[k] = value[in.operand[k]];
@@ -138,9 +142,10 @@ inline bool broadcasts(const Tensor& x, const Tensor& out) {
 
 inline const char* check_chain(const Step& s, const Tensor& full) {
     const int count = instructions(s);
-    if (s.n_out != 1 || s.n_in > kMaxInputs) return "expected one output and at most 16 inputs";
-    if (count < 1 || count > kMaxInstructions || s.n_ints != count * kFields || s.n_floats != count * kParams)
-        return "expected 1 to 64 instructions, each with 4 ints and 3 floats";
+    if (s.n_out < 1 || s.n_in > kMaxInputs) return "expected an output and at most 16 inputs";
+    const bool whole = s.n_ints == count * kFields + s.n_out - 1 && s.n_floats == count * kParams;
+    if (count < 1 || count > kMaxInstructions || !whole)
+        return "expected 1 to 64 instructions, each with 4 ints and 3 floats, and the exits";
     for (int i = 0; i < s.n_in; ++i) {
         const bool value = s.in[i].dtype == DType::f32 || s.in[i].dtype == DType::b8;
         if (!value || !broadcasts(s.in[i], full)) return "inputs must be float32 or bool and broadcast to the output";
