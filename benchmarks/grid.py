@@ -35,6 +35,7 @@ RUNTIMES = ("onnxruntime", "openvino", "torch")
 TRAINER = "torch"
 SHAPES, QUICK_SHAPES = 300, 60
 ROUNDS, SECONDS = 3, 0.03
+WARMING = 0.015  # seconds before a turn: clocks and threads that slept need some runs; the first turn counts as such
 SLOWEST, MOST_RATIO = 10, 2.5
 HEAD = ("shape", "pass", "striate", "best rival", "", "ratio")
 
@@ -120,11 +121,11 @@ class Grid:
         for name in names:
             self._attempt(name, found, partial(self._prepare, name, job, found))
         times: dict[str, list[float]] = {name: [] for name in names}
-        for _ in range(self.settings.rounds):
+        for _ in range(self.settings.rounds + 1):
             for name in names:
                 self._attempt(name, found, partial(self._turn, name, times))
         for name in names:
-            found[name] |= summary(times[name]) if "failed" not in found[name] else {}
+            found[name] |= summary(times[name][1:]) if "failed" not in found[name] else {}
         shutil.rmtree(job.files, ignore_errors=True)
         return {"title": case.title, "case": case.model, "pass": kind, "flops": case.flops, "candidates": found}
 
@@ -155,7 +156,8 @@ class Grid:
             raise WorkerFailed(f"its result differs by {error:.1e}")
 
     def _turn(self, name: str, times: dict[str, list[float]]) -> None:
-        times[name].append(self._ask(name, "turn", seconds=self.settings.seconds, warm=True)["median"])
+        self._ask(name, "turn", seconds=WARMING, warm=True)
+        times[name].append(self._ask(name, "turn", seconds=self.settings.seconds, warm=False)["median"])
 
 
 def ratios(rows: list[Result], rivals: list[str]) -> list[float]:

@@ -207,6 +207,9 @@ def test_direct(spec, seed):
 @given(spec=specs(), seed=st.integers(0, 99))
 @example(spec=conv2d(2, 9, 40, 70, 3, s=2, p=1), seed=0)
 @example(spec=conv2d(1, 11, 5, 6, 1, s=3), seed=0)
+@example(spec=conv2d(2, 21, 35, 6, 5, p=2), seed=0)
+@example(spec=conv2d(2, 12, 40, 24, 5, d=2), seed=0)  # line by line: most lines that its taps read are outside
+@example(spec=conv2d(5, 5, 40, 24, 5), seed=0)  # pixel by pixel
 def test_input_grad(spec, seed):
     dy, w, bias = arrays(seed, spec.out_shape, spec.w_shape, (spec.cin,))
     expected, terms = input_grad(dy, w, spec), spec.taps * spec.cout // spec.groups
@@ -235,6 +238,7 @@ def test_kernel_grad(spec, seed):
 @given(spec=depthwise_specs(), seed=st.integers(0, 99))
 @example(spec=conv2d(2, 15, 48, 48, 3, p=1, groups=48), seed=0)
 @example(spec=LONG_DEPTHWISE, seed=0)
+@example(spec=conv2d(1, 40, 208, 416, 1, groups=208), seed=0)
 def test_depthwise(spec, seed):
     x, w, dy, bias = arrays(seed, spec.x_shape, spec.w_shape, spec.out_shape, (spec.cout,))
     assert conv.choose(spec) == "depthwise"
@@ -256,8 +260,9 @@ def small_group_specs(draw):
     rank = draw(st.integers(1, 3))
     window = draw(windows(rank))
     batch, spatial = draw(images(window, LARGEST[rank]))
-    groups, each = draw(st.integers(2, 11)), draw(st.sampled_from([2, 4, 8]))
-    return spec_of((batch, *spatial, groups * each), window[0], groups * each, *window[1:], groups)
+    groups = draw(st.integers(2, 11))
+    cin, cout = groups * draw(st.integers(2, 8)), groups * draw(st.integers(2, 8))
+    return spec_of((batch, *spatial, cin), window[0], cout, *window[1:], groups)
 
 
 @many
@@ -265,9 +270,7 @@ def small_group_specs(draw):
 @example(spec=conv2d(2, 15, 64, 64, 3, p=1, groups=16), seed=0)
 def test_small_groups(spec, seed):
     x, w, dy, bias = arrays(seed, spec.x_shape, spec.w_shape, spec.out_shape, (spec.cout,))
-    assert conv.choose(spec) == "grouped"
-    assert conv.choose_input_grad(spec) == "input_grad_grouped"
-    y, dx, terms = forward(x, w, spec), input_grad(dy, w, spec), spec.taps * spec.w_shape[-2]
+    y, dx, terms = forward(x, w, spec), input_grad(dy, w, spec), spec.taps * max(spec.cin, spec.cout) // spec.groups
     for _ in each_level():
         close(run_with_weights("grouped", x, w, spec, spec.out_shape), y, terms=terms)
         got = run_with_weights("grouped", x, w, spec, spec.out_shape, bias, activation=RELU)
@@ -350,6 +353,7 @@ SHAPES = [
     FIRST_LAYER,
     conv2d(1, 14, 36, 36, 3, s=2, p=1, groups=36),
     conv2d(2, 20, 24, 36, 3, p=1, groups=12),
+    conv2d(4, 12, 64, 48, 5, d=2),
 ]
 
 
@@ -403,7 +407,11 @@ def test_positions_that_no_tap_reaches_get_the_bias():
 
 def test_depthwise_is_chosen_only_where_it_fits():
     assert conv.choose(conv2d(1, 8, 8, 16, 3, groups=8)) == "depthwise"
-    assert conv.choose(conv2d(1, 8, 8, 16, 3, groups=4)) == "direct"
+    assert conv.choose(conv2d(1, 8, 8, 16, 3, groups=4)) == "grouped"
+    assert conv.choose_input_grad(conv2d(1, 8, 16, 8, 3, groups=4)) == "input_grad_grouped"
+    assert conv.choose(conv2d(1, 8, 16, 8, 3, groups=4)) == "direct"  # a vector of targets reads two of sources
+    assert conv.choose(conv2d(1, 8, 9, 15, 3, groups=3)) == "grouped"
+    assert conv.choose(conv2d(1, 8, 15, 15, 3, groups=3)) == "direct"
     assert conv.choose(conv2d(1, 8, 16, 16, 3, groups=4)) == "grouped"
     assert conv.choose(conv2d(1, 8, 32, 32, 3, groups=2)) == "direct"
     assert conv.choose(conv2d(1, 8, 1, 16, 3)) == "direct"

@@ -24,10 +24,12 @@ from striate.core import config
 
 PANEL = 32  # output channels that stand together in a packed operand (native/src/kernels/gemm/tile.h)
 DEPTHWISE_BLOCK = 16  # channels that stand together in packed depthwise weights (native/src/kernels/conv/depthwise.h)
+MOST_GROUPED = 8  # target channels of a group, for vectors that hold several groups
 WINOGRAD_BLOCK = 16  # channels that stand together in transformed inputs (native/src/kernels/conv/winograd.cpp)
 MOST_FOR_6 = 256  # channels: tiles of 6x6 lose digits with the length of the sums
 MOST_FEW = 8  # target channels, for vectors of pixels instead of channels (native/src/kernels/conv/few.cpp)
 MOST_FEW_WEIGHTS = 4096  # each has a vector of sums
+MERGE_CHANNELS = 16  # source channels up to which the taps of a line are one run (native/src/kernels/conv/direct.cpp)
 MAX_SPATIAL = 3
 
 # What is fused with a kernel (native/src/kernels/conv/geometry.h); the order is that of the additional inputs.
@@ -222,6 +224,12 @@ def _encode_groups(spec: ConvSpec) -> tuple[int, ...]:
     return (spec.groups,)
 
 
+def _encode_input_grad_pack(spec: ConvSpec) -> tuple[int, ...]:
+    # Taps of a line of few channels are one run of products, from the other end (native/src/kernels/conv/direct.cpp).
+    plain = spec.groups == 1 and spec.strides[-1] == 1 and spec.dilation[-1] == 1 and spec.w_shape[-3] > 1
+    return (spec.groups, int(plain and spec.cout <= MERGE_CHANNELS))
+
+
 def _any_conv(spec: ConvSpec) -> bool:
     return 1 <= len(spec.strides) <= MAX_SPATIAL
 
@@ -254,8 +262,20 @@ def _is_depthwise(spec: ConvSpec) -> bool:
 
 
 def _has_small_groups(spec: ConvSpec) -> bool:
-    # Groups that a vector of channels holds several of; panels of 32 columns would mostly multiply padding.
-    return _any_conv(spec) and spec.groups > 1 and spec.cin == spec.cout and spec.w_shape[-2] in (2, 4, 8)
+    """Groups that a vector of channels holds several of; panels of 32 columns would mostly multiply padding."""
+    return _fills_vectors(spec, spec.w_shape[-2], spec.cout // max(spec.groups, 1))
+
+
+def _has_small_groups_back(spec: ConvSpec) -> bool:
+    return _fills_vectors(spec, spec.cout // max(spec.groups, 1), spec.w_shape[-2])
+
+
+def _fills_vectors(spec: ConvSpec, source: int, target: int) -> bool:
+    """Whether the source channels of a vector of target channels fit into one vector too."""
+    if not _any_conv(spec) or spec.groups < 2 or not 2 <= target <= MOST_GROUPED or not source:
+        return False
+    groups = (DEPTHWISE_BLOCK + (target - 2 if DEPTHWISE_BLOCK % target else 0)) // target
+    return (groups + (DEPTHWISE_BLOCK % target > 0)) * source <= DEPTHWISE_BLOCK
 
 
 def _direct_size(spec: ConvSpec) -> int:
@@ -333,7 +353,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         "conv_depthwise", "conv_depthwise_pack", _has_small_groups, _depthwise_size, _encode_conv, _encode_groups
     ),
     "input_grad": Algorithm(
-        "conv_input_grad", "conv_input_grad_pack", _any_conv, _input_grad_size, _encode_conv, _encode_groups
+        "conv_input_grad", "conv_input_grad_pack", _any_conv, _input_grad_size, _encode_conv, _encode_input_grad_pack
     ),
     "input_grad_depthwise": Algorithm(
         "conv_depthwise_input_grad",
@@ -346,7 +366,7 @@ ALGORITHMS: dict[str, Algorithm] = {
     "input_grad_grouped": Algorithm(
         "conv_depthwise_input_grad",
         "conv_depthwise_input_grad_pack",
-        _has_small_groups,
+        _has_small_groups_back,
         _input_grad_depthwise_size,
         _encode_conv,
         _encode_groups,

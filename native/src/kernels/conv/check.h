@@ -136,7 +136,8 @@ inline const char* check_winograd_shape(const Conv& c, int64_t block) {
 inline const char* check_pack(const Step& s, bool forward, int64_t block, bool per_group) {
     if (s.n_in != 1 || s.n_out != 1 || !are_floats(s)) return "expected one float32 input and output";
     const Tensor& w = s.in[0];
-    if (w.rank < 3 || s.n_ints != 1) return "expected a kernel (sizes, channels in, channels out) and the groups";
+    if (w.rank < 3 || s.n_ints < 1 || s.n_ints > 2)
+        return "expected a kernel (sizes, channels in, channels out) and the groups";
     const int64_t groups = s.ints[0], cin = w.shape[w.rank - 2], cout = w.shape[w.rank - 1];
     if (groups < 1 || cout % groups) return "the groups must divide the output channels";
     int64_t taps = 1;

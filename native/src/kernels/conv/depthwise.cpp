@@ -70,9 +70,8 @@ template <bool Forward>
 const char* check(const Step& s) {
     if (const char* problem = check_conv(s, Forward, kChannelBlock, false)) return problem;
     const Conv c = Forward ? read_conv(s, s.in[0], s.out[0]) : read_conv(s, s.out[0], s.in[0]);
-    const int64_t n = c.group_in();
-    const bool small = n == c.group_out() && (n == 2 || n == 4 || n == 8);
-    return n <= 1 || small ? nullptr : "groups must have one input channel, or 2, 4 or 8 channels in and out";
+    const bool small = c.group_in() <= kChannelBlock && c.group_out() <= kChannelBlock;
+    return c.group_in() <= 1 || small ? nullptr : "groups must have one input channel, or at most 16 channels";
 }
 
 template <bool Forward>

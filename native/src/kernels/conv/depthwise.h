@@ -43,6 +43,7 @@ struct DepthwiseSpan {
     int64_t inner, weight_inner;
     int lanes;          // wanted
     int where[kLanes];  // per lane, offset of its first source
+    int reach;          // so many sources from the first on belong to the vector
     float* to;          // kLanes values per pixel
     int64_t to_step;
     float bias[kLanes];
@@ -51,14 +52,17 @@ struct DepthwiseSpan {
 
 inline IVec load_lanes(const int* p) { return *reinterpret_cast<const IVec*>(p); }
 inline Vec load_first(const float* p, int lanes) {
+#if defined(__AVX512F__)
+    return (Vec)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << lanes) - 1), p);
+#endif
     Vec v = {};
     std::memcpy(&v, p, sizeof(float) * static_cast<std::size_t>(lanes));
     return v;
 }
 
-// A vector; the first lanes of one; one value for all lanes; a vector whose lanes change places inside their groups;
+// A vector; the first lanes of one; one value for all lanes; lanes from a vector, or from the first values of one;
 // lanes from anywhere.
-enum class Fetch { whole, some, same, shuffled, gathered };
+enum class Fetch { whole, some, same, shuffled, spread, gathered };
 
 template <Fetch F>
 inline Vec fetch(const DepthwiseSpan& s, const float* p, int64_t j) {
@@ -66,7 +70,9 @@ inline Vec fetch(const DepthwiseSpan& s, const float* p, int64_t j) {
     if constexpr (F == Fetch::some) return load_first(p, s.lanes);
     if constexpr (F == Fetch::same) return broadcast(p[j]);
 #if defined(__GNUC__) && !defined(__clang__)
-    if constexpr (F == Fetch::shuffled) return __builtin_shuffle(load(p), load_lanes(s.where) + static_cast<int>(j));
+    const IVec where = load_lanes(s.where) + static_cast<int>(j);
+    if constexpr (F == Fetch::shuffled) return __builtin_shuffle(load(p), where);
+    if constexpr (F == Fetch::spread) return __builtin_shuffle(load_first(p, s.reach), where);
 #endif
     Vec v = {};
     for (int i = 0; i < s.lanes; ++i) v[i] = p[s.where[i] + j];
@@ -165,25 +171,36 @@ public:
         return l;
     }
 
+    // As many channels after each other as the sources of a few pixels stay in the first cache for: neighbours in
+    // memory are read together then.
+    int64_t together() const {
+        constexpr int64_t kCacheFloats = 32 * 1024 / 4, kLeast = 4;
+        const int64_t reads = axis_[0].taps * axis_[1].taps * (kColumns * axis_[2].source_step + 2 * axis_[2].taps);
+        return std::max(kCacheFloats / (std::max<int64_t>(reads, 1) * kLanes), kLeast) * kLanes;
+    }
+
     void run(const DepthwiseLine* lines, int count) {
-        for (int64_t c = 0; c < d_.target_channels; c += kLanes) {
-            const int lanes = static_cast<int>(std::min<int64_t>(kLanes, d_.target_channels - c));
-            for (int i = 0; i < count; ++i) {
-                const bool whole = lanes == kLanes, equal = d_.outer == d_.inner;
-                if (equal && d_.inner == 1)
-                    whole || lines[i].room ? channels<Fetch::whole>(lines[i], c, lanes)
-                                           : channels<Fetch::some>(lines[i], c, lanes);
-                else if (whole && d_.outer % kLanes == 0)
-                    channels<Fetch::same>(lines[i], c, lanes);
-                else if (kShuffles && equal && whole && kLanes % d_.inner == 0)
-                    channels<Fetch::shuffled>(lines[i], c, lanes);
-                else
-                    channels<Fetch::gathered>(lines[i], c, lanes);
-            }
-        }
+        const int64_t step = together();
+        for (int64_t c = 0; c < d_.target_channels; c += step)
+            for (int i = 0; i < count; ++i)
+                for (int64_t v = c; v < std::min(c + step, d_.target_channels); v += kLanes) run(lines[i], v);
     }
 
 private:
+    // The vector of channels from c on.
+    void run(const DepthwiseLine& line, int64_t c) {
+        const int lanes = static_cast<int>(std::min<int64_t>(kLanes, d_.target_channels - c));
+        const bool whole = lanes == kLanes, room = line.room;
+        if (d_.outer == 1 && d_.inner == 1)
+            whole || room ? channels<Fetch::whole>(line, c, lanes) : channels<Fetch::some>(line, c, lanes);
+        else if (whole && d_.outer % kLanes == 0)
+            channels<Fetch::same>(line, c, lanes);
+        else if (kShuffles && reach_of(c, lanes) <= kLanes)
+            room ? channels<Fetch::shuffled>(line, c, lanes) : channels<Fetch::spread>(line, c, lanes);
+        else
+            channels<Fetch::gathered>(line, c, lanes);
+    }
+
     // The taps [first, last) that pixel j has inside the source.
     static void clip(const Axis& a, int64_t j, int64_t& first, int64_t& last) {
         const int64_t at = j * a.source_step + a.offset;
@@ -203,6 +220,9 @@ private:
         if (a.taps == 0) lo = hi = 0;
     }
 
+    // How many sources the targets [c, c + lanes) read, from the first one's group on.
+    int64_t reach_of(int64_t c, int lanes) const { return ((c + lanes - 1) / d_.outer - c / d_.outer + 1) * d_.inner; }
+
     template <Fetch F>
     void channels(const DepthwiseLine& line, int64_t c, int lanes) {
         line_ = &line;
@@ -211,6 +231,7 @@ private:
         for (int i = 0; i < lanes; ++i)
             span_.where[i] = static_cast<int>((c + i) / d_.outer * d_.inner - source_channel_);
         span_.lanes = lanes;
+        span_.reach = static_cast<int>(reach_of(c, lanes));
         span_.taps[0] = line.taps[0];
         span_.taps[1] = line.taps[1];
         const Finish& f = d_.finish;
@@ -276,7 +297,7 @@ private:
 
 // One phase; items are runs of pieces of lines, cut from the shape alone.
 inline void depthwise_phase(const Depthwise& d, const Axis* axis, const Step& s) {
-    constexpr int64_t kPiece = 256, kItems = 64, kMinWork = 1 << 16, kTogether = 16;
+    constexpr int64_t kPiece = 32, kItems = 64, kMinWork = 1 << 16, kTogether = 16;
     const int64_t per_line = (axis[2].count + kPiece - 1) / kPiece;
     const int64_t pieces = d.batch * axis[0].count * axis[1].count * per_line;
     if (pieces == 0) return;
@@ -290,8 +311,8 @@ inline void depthwise_phase(const Depthwise& d, const Axis* axis, const Step& s)
         for (int64_t i = pieces * item / items; i < last;) {
             int count = 0;
             for (; count < kTogether && i < last; ++count, ++i) {
-                const int64_t begin = i % per_line * kPiece;
-                lines[count] = phase.line(i / per_line, begin, std::min(begin + kPiece, axis[2].count));
+                const int64_t j = i % per_line, width = axis[2].count;
+                lines[count] = phase.line(i / per_line, width * j / per_line, width * (j + 1) / per_line);
             }
             phase.run(lines, count);
         }

@@ -8,10 +8,11 @@ namespace striate {
 namespace STRIATE_ISA_NS {
 namespace {
 
+constexpr int64_t kMergeChannels = 16;  // below, a run of one tap is too short for the inner loop
+
 void copy_dims(const int64_t* from, int64_t* to) { std::copy(from, from + kAxes, to); }
 
 Gather forward_gather(const Step& s, const Conv& c) {
-    constexpr int64_t kMergeChannels = 16;  // below, a run of one tap is too short for the inner loop
     Gather g;
     g.source = s.in[0].f32();
     g.panels = s.in[1].f32();
@@ -29,6 +30,18 @@ Gather forward_gather(const Step& s, const Conv& c) {
     return g;
 }
 
+// Whether the taps of one line are one run in the input gradient: they are packed the other way round then.
+bool merges_backward(const Conv& c) {
+    return c.groups == 1 && c.cout <= kMergeChannels && c.stride[2] == 1 && c.dilation[2] == 1 && c.kernel[2] > 1;
+}
+
+// The last axis of an input gradient whose taps are merged.
+Axis merged_axis(Axis a) {
+    a.offset += (a.taps - 1) * a.offset_step;
+    a.offset_step = -a.offset_step;
+    return a;
+}
+
 Gather backward_gather(const Step& s, const Conv& c) {
     Gather g;
     g.source = s.in[0].f32();
@@ -43,6 +56,7 @@ Gather backward_gather(const Step& s, const Conv& c) {
     g.groups = c.groups;
     g.depth = c.group_out();
     g.width = c.group_in();
+    g.merge = merges_backward(c);
     return g;
 }
 
@@ -79,8 +93,9 @@ void conv_input_grad(const Step& s) {
     Gather g = backward_gather(s, c);
     g.finish = read_finish(s, c.activation, c.flags);
     gather_run(g, c.stride[0] * c.stride[1] * c.stride[2], s, [&](int64_t i) {
+        const Axis last = backward_axis(c, 2, i % c.stride[2]);
         return Phase{{backward_axis(c, 0, i / c.stride[2] / c.stride[1]),
-                      backward_axis(c, 1, i / c.stride[2] % c.stride[1]), backward_axis(c, 2, i % c.stride[2])}};
+                      backward_axis(c, 1, i / c.stride[2] % c.stride[1]), g.merge ? merged_axis(last) : last}};
     });
 }
 
@@ -89,7 +104,8 @@ std::size_t conv_input_grad_scratch(const Step& s, int threads) {
 }
 
 // Packed weights: [group][panel of target channels][tap][source channel][kPanel]. The raw kernel is
-// [tap][cin / groups][cout]; forward packs the last axis, the input gradient the one before.
+// [tap][cin / groups][cout]; forward packs the last axis, the input gradient the one before. With a second integer, the
+// taps of each line come the other way round.
 template <bool Forward>
 void pack_weights(const Step& s) {
     const Tensor& w = s.in[0];
@@ -97,10 +113,12 @@ void pack_weights(const Step& s) {
     if (s.out[0].size() == 0) return;
     const int64_t cout = all / groups, taps = w.size() / (cin * all);
     const int64_t depth = Forward ? cin : cout, width = Forward ? cout : cin;
-    const int64_t panels = (width + kPanel - 1) / kPanel;
+    const int64_t panels = (width + kPanel - 1) / kPanel, line = w.shape[w.rank - 3];
+    const bool turned = s.n_ints > 1 && s.ints[1];
     parallel_for(*s.pool, groups * panels * taps, w.size() > 1 << 16, [&](int64_t i, int) {
         const int64_t tap = i % taps, panel = i / taps % panels, group = i / taps / panels;
-        const float* from = w.f32() + tap * cin * all + group * cout;
+        const int64_t from_tap = turned ? tap / line * line + line - 1 - tap % line : tap;
+        const float* from = w.f32() + from_tap * cin * all + group * cout;
         const int64_t columns = std::min<int64_t>(kPanel, width - panel * kPanel);
         float* to = s.out[0].f32() + i * depth * kPanel;
         if (Forward)
