@@ -262,7 +262,20 @@ inline Cut cut_phase(const Gather& g, const Phase& phase) {
 // the multiplications: the source while the first panel is multiplied, the target while the others are.
 class FetchAhead {
 public:
-    FetchAhead(const Gather& g, const Phase& phase, const TileArgs& t, int rows, int64_t panels) : panels_(panels) {
+    // A part of the weights that the items after these multiply with, where it is they that memory has to deliver.
+    struct Weights {
+        const float* from = nullptr;
+        int64_t floats = 0;
+    };
+
+    FetchAhead(const Gather& g, const Phase& phase, const TileArgs& t, int rows, int64_t panels, Weights weights)
+        : panels_(panels) {
+        if (weights.floats) {
+            slots_ = t.runs.count * t.runs.length;
+            share_ = weights.floats / panels;
+            weights_ = weights.from;
+            return;
+        }
         constexpr int64_t kCachedFloats = 2 << 10;
         const int64_t spread = phase.pixels(g.batch) * (g.source_channels + g.target_channels);
         if (!panels || t.runs.count == 0 || spread < kCachedFloats) return;
@@ -281,6 +294,7 @@ public:
 
     void aim(TileArgs& t, int64_t panel) const {
         if (slots_ == 0) return;
+        if (weights_) return set(t, weights_ + panel * share_, share_);
         if (panel == 0) return set(t, source_, source_floats_);
         const int64_t share = target_floats_ / (panels_ - 1);
         set(t, target_ + (panel - 1) * share, share);
@@ -293,8 +307,21 @@ private:
     }
 
     int64_t panels_, slots_ = 0, source_floats_ = 0, target_floats_ = 0;
-    const float *source_ = nullptr, *target_ = nullptr;
+    int64_t share_ = 0;
+    const float *source_ = nullptr, *target_ = nullptr, *weights_ = nullptr;
 };
+
+// What tile number `tile` fetches of the next block of panels: nothing where source and target do not stay in the
+// second-level cache, for then it is these that are waited for.
+inline FetchAhead::Weights next_weights(const Gather& g, const Cut& cut, int64_t ni, int64_t tile) {
+    constexpr int64_t kSecondLevel = 1 << 18, kWorthwhile = 200'000;  // floats
+    const int64_t panels = g.groups * g.panels_per_group();
+    if (ni + 1 >= cut.n || panels * g.panel_size() < kWorthwhile) return {};
+    if (cut.lines * cut.pixels * (g.source_channels + g.target_channels) > kSecondLevel) return {};
+    const int64_t first = panels * (ni + 1) / cut.n, last = panels * (ni + 2) / cut.n;
+    const int64_t floats = (last - first) * g.panel_size() / cut.tiles;
+    return {g.panels + first * g.panel_size() + tile * floats, floats};
+}
 
 inline void gather_item(const Gather& g, const Phase& phase, const Cut& cut, int64_t item, TableBuilder& table) {
     const int64_t per_group = g.panels_per_group(), panels = g.groups * per_group;
@@ -309,7 +336,7 @@ inline void gather_item(const Gather& g, const Phase& phase, const Cut& cut, int
                                : table.build(phase, first, rows);
         t.out = table.out();
         t.ldb = kPanel;
-        const FetchAhead ahead(g, phase, t, rows, cut.lines > 1 ? 0 : panel1 - panel0);
+        const FetchAhead ahead(g, phase, t, rows, cut.lines > 1 ? 0 : panel1 - panel0, next_weights(g, cut, ni, i));
         for (int64_t p = panel0; p < panel1; ++p) {
             const int64_t group = p / per_group, column = p % per_group * kPanel;
             t.panel = g.panels + p * g.panel_size();
