@@ -64,8 +64,9 @@ inline Vec load_first(const float* p, int lanes) {
 // lanes from anywhere.
 enum class Fetch { whole, some, same, shuffled, spread, gathered };
 
-template <Fetch F>
-inline Vec fetch(const DepthwiseSpan& s, const float* p, int64_t j) {
+// S: has `lanes`, `reach` and `where`.
+template <Fetch F, class S>
+inline Vec fetch(const S& s, const float* p, int64_t j) {
     if constexpr (F == Fetch::whole) return load(p);
     if constexpr (F == Fetch::some) return load_first(p, s.lanes);
     if constexpr (F == Fetch::same) return broadcast(p[j]);

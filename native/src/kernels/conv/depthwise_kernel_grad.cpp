@@ -1,102 +1,176 @@
 // The kernel gradient of a depthwise convolution: one vector of output channels and one line of taps at a time; sums
-// per piece of a line, then per segment of lines, then over segments, always in the same order.
+// per group of pieces of lines, then per segment, then over segments, always in the same order.
 #include <algorithm>
+#include <array>
 
 #include "core/kernel.h"
 #include "core/thread_pool.h"
 #include "kernels/conv/check.h"
-#include "kernels/conv/geometry.h"
-#include "kernels/gemm/tile.h"
+#include "kernels/conv/depthwise.h"
 
 namespace striate {
 namespace STRIATE_ISA_NS {
 namespace {
 
-constexpr int64_t kPiece = 256;  // pixels of a line that are summed by themselves
-constexpr int kTaps = 8;         // taps of one line that stand in registers together
+constexpr int64_t kPiece = 32;     // pixels of a line
+constexpr int64_t kTogether = 16;  // pieces whose sums stay in registers
+constexpr int kTaps = 8;           // taps of one line that stand in registers together
 
+// How the gradient is cut into items, from the shape alone: blocks of vectors of channels, which are neighbours in
+// memory, times segments of the pieces.
 struct DepthwiseCut {
-    int64_t pieces_per_line, pieces, vectors, tap_lines, segments;
+    int64_t per_line, pieces, vectors, blocks, segments;
 
     explicit DepthwiseCut(const Conv& c) {
-        constexpr int64_t kItems = 32;
-        pieces_per_line = (c.y[2] + kPiece - 1) / kPiece;
-        pieces = c.batch * c.y[0] * c.y[1] * pieces_per_line;
+        constexpr int64_t kItems = 32, kVectors = 4;
+        per_line = (c.y[2] + kPiece - 1) / kPiece;
+        pieces = c.batch * c.y[0] * c.y[1] * per_line;
         vectors = (c.cout + kLanes - 1) / kLanes;
-        tap_lines = c.kernel[0] * c.kernel[1];
-        const int64_t items = std::max<int64_t>(vectors * tap_lines, 1);
-        segments = std::clamp<int64_t>(kItems / items, 1, std::max<int64_t>(pieces, 1));
+        blocks = std::max<int64_t>((vectors + kVectors - 1) / kVectors, 1);
+        const int64_t groups = (pieces + kTogether - 1) / kTogether;
+        segments = std::clamp<int64_t>(kItems / blocks, 1, std::max<int64_t>(groups, 1));
     }
     int64_t row() const { return vectors * kLanes; }
 };
 
+// One line of taps over pixels that have all of them inside.
+struct TapLine {
+    const float *x, *dy;
+    int64_t x_step, tap_step, dy_step, count;
+    int lanes, reach;
+    int where[kLanes];
+};
+
+template <Fetch F, int N>
+void sum_taps(const TapLine& t, Vec* sums) {
+    constexpr int kChains = N == 1 ? 4 : N < 4 ? 2 : 1;  // sums beside each other, so that none waits for itself
+    Vec acc[kChains][N] = {};
+    const float *x = t.x, *dy = t.dy;
+    const auto pixel = [&](int chain) {
+        const Vec g = F == Fetch::whole || F == Fetch::shuffled ? load(dy) : load_first(dy, t.lanes);
+#pragma GCC unroll 8
+        for (int i = 0; i < N; ++i) acc[chain][i] += fetch<F>(t, x + i * t.tap_step, 0) * g;
+        x += t.x_step;
+        dy += t.dy_step;
+    };
+    int64_t j = 0;
+    for (; j + kChains <= t.count; j += kChains) {
+#pragma GCC unroll 4
+        for (int chain = 0; chain < kChains; ++chain) pixel(chain);
+    }
+    for (; j < t.count; ++j) pixel(0);
+#pragma GCC unroll 8
+    for (int i = 0; i < N; ++i)
+#pragma GCC unroll 4
+        for (int chain = 0; chain < kChains; ++chain) sums[i] += acc[chain][i];
+}
+
+using SumFn = void (*)(const TapLine&, Vec*);
+
+template <Fetch F, int... N>
+constexpr std::array<SumFn, sizeof...(N)> sum_table(std::integer_sequence<int, N...>) {
+    return {{&sum_taps<F, N + 1>...}};
+}
+
+template <Fetch F>
+SumFn sum_for(int taps) {
+    static constexpr auto table = sum_table<F>(std::make_integer_sequence<int, kTaps>{});
+    return table[static_cast<std::size_t>(taps - 1)];
+}
+
 class DepthwiseKernelGrad {
 public:
-    DepthwiseKernelGrad(const Conv& c, const Step& s, int64_t vector)
-        : c_(c), x_(s.in[0].f32()), dy_(s.in[1].f32()), channel_(vector * kLanes), multiplier_(c.cout / c.cin) {
-        lanes_ = static_cast<int>(std::min<int64_t>(kLanes, c.cout - channel_));
-        plain_ = multiplier_ == 1 && lanes_ == kLanes;
-        for (int i = 0; i < lanes_; ++i) where_[i] = (channel_ + i) / multiplier_;
+    DepthwiseKernelGrad(const Conv& c, const Step& s, const DepthwiseCut& cut)
+        : c_(c), cut_(cut), x_(s.in[0].f32()), dy_(s.in[1].f32()), multiplier_(c.cout / c.cin) {
+        t_.x_step = c.stride[2] * c.cin;
+        t_.tap_step = c.dilation[2] * c.cin;
+        t_.dy_step = c.cout;
+        end_ = x_ + c.batch * c.x_pixels() * c.cin;
     }
 
-    // Sums of the taps of line (kd, kh) over the pieces [first, last) of output lines, to sums[kw][row].
-    void run(int64_t kd, int64_t kh, int64_t first, int64_t last, int64_t per_line, float* sums, int64_t row) {
-        for (int64_t k = 0; k < c_.kernel[2]; ++k) store(sums + k * row, Vec{});
-        for (int64_t piece = first; piece < last; ++piece) {
-            const int64_t line = piece / per_line;
-            begin_ = piece % per_line * kPiece;
-            end_ = std::min(begin_ + kPiece, c_.y[2]);
-            const int64_t j1 = line % c_.y[1], j0 = line / c_.y[1] % c_.y[0], image = line / c_.y[1] / c_.y[0];
-            const int64_t z = j0 * c_.stride[0] - c_.lo[0] + kd * c_.dilation[0];
-            const int64_t y = j1 * c_.stride[1] - c_.lo[1] + kh * c_.dilation[1];
-            if (z < 0 || z >= c_.x[0] || y < 0 || y >= c_.x[1]) continue;
-            const float* x = x_ + ((image * c_.x[0] + z) * c_.x[1] + y) * c_.x[2] * c_.cin;
-            const float* dy = dy_ + line * c_.y[2] * c_.cout;
-            for (int64_t k = 0; k < c_.kernel[2]; k += kTaps)
-                taps(x, dy, k, static_cast<int>(std::min<int64_t>(kTaps, c_.kernel[2] - k)), sums + k * row, row);
-        }
+    // Sums over the pieces [first, last) for the vectors [v, end), to sums[tap][row].
+    void run(int64_t first, int64_t last, int64_t v, int64_t end, float* sums) {
+        for (int64_t tap = 0; tap < c_.taps(); ++tap)
+            std::fill(sums + tap * cut_.row() + v * kLanes, sums + tap * cut_.row() + end * kLanes, 0.0f);
+        for (; first < last; first += kTogether)
+            for (int64_t i = v; i < end; ++i) {
+                vector(i);
+                for (int64_t line = 0; line < c_.kernel[0] * c_.kernel[1]; ++line)
+                    for (int64_t k = 0; k < c_.kernel[2]; k += kTaps)
+                        taps(first, std::min(first + kTogether, last), line, k,
+                             sums + (line * c_.kernel[2] + k) * cut_.row() + i * kLanes);
+            }
     }
 
 private:
-    void taps(const float* x, const float* dy, int64_t k0, int n, float* sums, int64_t row) {
-        Vec acc[kTaps] = {};
-        const int64_t low = c_.lo[2] - k0 * c_.dilation[2], span = (n - 1) * c_.dilation[2], s = c_.stride[2];
-        for (int64_t j = begin_; j < end_; ++j) {
-            const Vec g = dy_at(dy + j * c_.cout);
-            const int64_t at = j * s - low;
-            if (plain_ && n == 3 && at >= 0 && at + span < c_.x[2]) {
-                const float* p = x + at * c_.cin + channel_;
-#pragma GCC unroll 3
-                for (int i = 0; i < 3; ++i) acc[i] += load(p + i * c_.dilation[2] * c_.cin) * g;
-                continue;
-            }
-            for (int i = 0; i < n; ++i) {
-                const int64_t here = at + i * c_.dilation[2];
-                if (here >= 0 && here < c_.x[2]) acc[i] += x_at(x + here * c_.cin) * g;
-            }
+    void vector(int64_t index) {
+        channel_ = index * kLanes;
+        source_ = channel_ / multiplier_;
+        t_.lanes = static_cast<int>(std::min<int64_t>(kLanes, c_.cout - channel_));
+        for (int i = 0; i < kLanes; ++i)
+            t_.where[i] = static_cast<int>((channel_ + std::min(i, t_.lanes - 1)) / multiplier_ - source_);
+        t_.reach = t_.where[kLanes - 1] + 1;
+    }
+
+    void taps(int64_t first, int64_t last, int64_t tap_line, int64_t k, float* sums) {
+        const int n = static_cast<int>(std::min<int64_t>(kTaps, c_.kernel[2] - k));
+        const int64_t s = c_.stride[2], offset = k * c_.dilation[2] - c_.lo[2];  // pixel j reads j * s + offset first
+        const int64_t lo = -floor_div(offset, s);
+        const int64_t hi = floor_div(c_.x[2] - 1 - (n - 1) * c_.dilation[2] - offset, s) + 1;
+        Vec acc[kTaps];
+        for (int i = 0; i < n; ++i) acc[i] = load(sums + i * cut_.row());
+        for (; first < last; ++first) {
+            const int64_t line = first / cut_.per_line, part = first % cut_.per_line;
+            const float* x = input_line(line, tap_line / c_.kernel[1], tap_line % c_.kernel[1]);
+            if (!x) continue;
+            const int64_t begin = c_.y[2] * part / cut_.per_line, end = c_.y[2] * (part + 1) / cut_.per_line;
+            const int64_t from = std::clamp(lo, begin, end), to = std::clamp(hi, from, end);
+            const float* dy = dy_ + line * c_.y[2] * c_.cout + channel_;
+            for (int64_t j = begin; j < from; ++j) border(x, dy, j, offset, n, acc);
+            t_.x = x + (from * s + offset) * c_.cin + source_;
+            t_.dy = dy + from * c_.cout;
+            t_.count = to - from;
+            if (to > from) sum(n, acc);
+            for (int64_t j = to; j < end; ++j) border(x, dy, j, offset, n, acc);
         }
-        for (int i = 0; i < n; ++i) store(sums + i * row, load(sums + i * row) + acc[i]);
+        for (int i = 0; i < n; ++i) store(sums + i * cut_.row(), acc[i]);
     }
 
-    Vec dy_at(const float* p) const {
-        if (lanes_ == kLanes) return load(p + channel_);
-        Vec v = {};
-        std::memcpy(&v, p + channel_, sizeof(float) * static_cast<std::size_t>(lanes_));
-        return v;
+    // A pixel with taps outside: those inside, one by one.
+    void border(const float* x, const float* dy, int64_t j, int64_t offset, int n, Vec* acc) {
+        t_.count = 1;
+        t_.dy = dy + j * c_.cout;
+        for (int i = 0; i < n; ++i) {
+            const int64_t at = j * c_.stride[2] + offset + i * c_.dilation[2];
+            if (at < 0 || at >= c_.x[2]) continue;
+            t_.x = x + at * c_.cin + source_;
+            sum(1, acc + i);
+        }
     }
 
-    Vec x_at(const float* p) const {
-        if (plain_) return load(p + channel_);
-        Vec v = {};
-        for (int i = 0; i < lanes_; ++i) v[i] = p[where_[i]];
-        return v;
+    void sum(int n, Vec* acc) {
+        const bool whole = t_.lanes == kLanes;
+        if (multiplier_ == 1) return (whole ? sum_for<Fetch::whole>(n) : sum_for<Fetch::some>(n))(t_, acc);
+        if (!kShuffles) return sum_for<Fetch::gathered>(n)(t_, acc);
+        const float* furthest = t_.x + (t_.count - 1) * t_.x_step + (n - 1) * t_.tap_step;
+        const bool room = end_ - furthest >= kLanes;
+        (whole && room ? sum_for<Fetch::shuffled>(n) : sum_for<Fetch::spread>(n))(t_, acc);
+    }
+
+    // Start of the input line that the tap line (kd, kh) of an output line reads, or null outside.
+    const float* input_line(int64_t line, int64_t kd, int64_t kh) const {
+        const int64_t j1 = line % c_.y[1], j0 = line / c_.y[1] % c_.y[0], image = line / c_.y[1] / c_.y[0];
+        const int64_t z = j0 * c_.stride[0] - c_.lo[0] + kd * c_.dilation[0];
+        const int64_t y = j1 * c_.stride[1] - c_.lo[1] + kh * c_.dilation[1];
+        if (z < 0 || z >= c_.x[0] || y < 0 || y >= c_.x[1]) return nullptr;
+        return x_ + ((image * c_.x[0] + z) * c_.x[1] + y) * c_.x[2] * c_.cin;
     }
 
     const Conv& c_;
-    const float *x_, *dy_;
-    int64_t channel_, multiplier_, where_[kLanes], begin_ = 0, end_ = 0;
-    int lanes_;
-    bool plain_;
+    const DepthwiseCut& cut_;
+    const float *x_, *dy_, *end_;
+    int64_t multiplier_, channel_ = 0, source_ = 0;
+    TapLine t_ = {};
 };
 
 void conv_depthwise_kernel_grad(const Step& s) {
@@ -105,20 +179,23 @@ void conv_depthwise_kernel_grad(const Step& s) {
     const DepthwiseCut cut(c);
     float* scratch = static_cast<float*>(s.scratch);
     const int64_t row = cut.row(), segment_floats = c.taps() * row;
-    parallel_for(*s.pool, cut.segments * cut.tap_lines * cut.vectors, c.work() > 1 << 17, [&](int64_t i, int) {
-        const int64_t vector = i % cut.vectors, tap_line = i / cut.vectors % cut.tap_lines;
-        const int64_t segment = i / cut.vectors / cut.tap_lines;
-        float* sums = scratch + segment * segment_floats + tap_line * c.kernel[2] * row + vector * kLanes;
-        DepthwiseKernelGrad(c, s, vector)
-            .run(tap_line / c.kernel[1], tap_line % c.kernel[1], cut.pieces * segment / cut.segments,
-                 cut.pieces * (segment + 1) / cut.segments, cut.pieces_per_line, sums, row);
+    const int64_t groups = (cut.pieces + kTogether - 1) / kTogether;
+    parallel_for(*s.pool, cut.segments * cut.blocks, c.work() > 1 << 17, [&](int64_t i, int) {
+        const int64_t block = i % cut.blocks, segment = i / cut.blocks;
+        DepthwiseKernelGrad(c, s, cut).run(groups * segment / cut.segments * kTogether,
+                                           std::min(groups * (segment + 1) / cut.segments * kTogether, cut.pieces),
+                                           cut.vectors * block / cut.blocks, cut.vectors * (block + 1) / cut.blocks,
+                                           scratch + segment * segment_floats);
     });
-    for (int64_t tap = 0; tap < c.taps(); ++tap)
+    parallel_for(*s.pool, c.taps(), cut.segments * segment_floats > 1 << 17, [&](int64_t tap, int) {
+        const float* from = scratch + tap * row;
+        float* to = s.out[0].f32() + tap * c.cout;
         for (int64_t channel = 0; channel < c.cout; ++channel) {
-            float sum = 0.0f;
-            for (int64_t i = 0; i < cut.segments; ++i) sum += scratch[i * segment_floats + tap * row + channel];
-            s.out[0].f32()[tap * c.cout + channel] = sum;
+            float sum = from[channel];
+            for (int64_t i = 1; i < cut.segments; ++i) sum += from[i * segment_floats + channel];
+            to[channel] = sum;
         }
+    });
 }
 
 std::size_t conv_depthwise_kernel_grad_scratch(const Step& s, int) {
