@@ -58,18 +58,29 @@ inline int64_t taps_inside(const Axis& a) {
     return inside;
 }
 
-// Whether a tile holds one pixel of several images, so that taps outside are dropped: where the images are small next
-// to the padding and there are many of them.
-inline bool across_images(const Gather& g, const Phase& phase) {
-    constexpr int64_t kWorthwhile = 32;  // longer lines lose less than they would gain, and are not looked at
-    if (g.merge || g.batch < kRows / 2) return false;
-    int64_t inside = 1, all = 1;
-    for (const Axis& a : phase.axis) {
-        if (a.count > kWorthwhile) return false;
-        inside *= taps_inside(a);
-        all *= a.count * a.taps;
+// What a tile's rows are: pixels as they follow each other; those of one line, so that taps of lines outside the image
+// are dropped; or one pixel of several images, so that all taps outside are.
+enum class Rows { any, of_line, of_pixel };
+
+// Where images are small next to the padding, dropping taps is worth tiles of fewer rows. From eight rows on they cost
+// what they multiply.
+inline Rows rows_of(const Gather& g, const Phase& phase) {
+    constexpr int64_t kWorthwhile = 32;  // longer axes lose less than they would gain, and are not looked at
+    constexpr double kFull = std::min(8, kRows), kPays = 0.8;
+    double share[kAxes];
+    for (int i = 0; i < kAxes; ++i) {
+        const Axis& a = phase.axis[i];
+        const bool look = a.count && a.taps && a.count <= kWorthwhile;
+        share[i] = look ? static_cast<double>(taps_inside(a)) / static_cast<double>(a.count * a.taps) : 1.0;
     }
-    return inside * 5 < all * 4;
+    const auto cost = [](int64_t rows) {
+        const double tiles = static_cast<double>((rows + kRows - 1) / kRows);
+        return std::max(1.0, kFull * tiles / static_cast<double>(rows));
+    };
+    const double lines = share[0] * share[1], line = lines * cost(std::max<int64_t>(phase.axis[2].count, 1));
+    const double pixel = g.merge ? 1.0 : lines * share[2] * cost(g.batch);
+    if (std::min(line, pixel) >= kPays) return Rows::any;
+    return pixel < line ? Rows::of_pixel : Rows::of_line;
 }
 
 // Builds, for one tile of output pixels, the table of source pointers and the pointers to its outputs.
@@ -229,9 +240,10 @@ private:
 };
 
 // How one phase is cut into items of work: `m` blocks of tiles x `n` blocks of panels. From the shape alone. Tiles are
-// the parts of `lines` of pixels: all pixels, or one pixel of all images.
+// the parts of `lines` of pixels: all pixels, each line, or one pixel of all images.
 struct Cut {
-    int64_t lines = 1, pixels, tiles, m, n;
+    Rows rows = Rows::any;
+    int64_t lines = 1, pixels = 0, tiles = 0, m = 0, n = 0;
     int64_t items() const { return m * n; }
     int64_t per_line() const { return tiles / lines; }
     int64_t begin(int64_t tile) const { return pixels * (tile % per_line()) / per_line(); }
@@ -242,9 +254,9 @@ inline Cut cut_phase(const Gather& g, const Phase& phase) {
     constexpr int64_t kCacheFloats = 448 * 1024 / 4, kItems = 64, kMinWork = 1 << 19;
     Cut c;
     const int64_t pixels = phase.pixels(g.batch), panels = g.groups * g.panels_per_group();
-    if (!pixels || !panels) return {1, 0, 0, 0, 0};
-    const bool across = across_images(g, phase);
-    c.lines = across ? pixels / g.batch : 1;
+    if (!pixels || !panels) return c;
+    c.rows = rows_of(g, phase);
+    c.lines = c.rows == Rows::any ? 1 : pixels / (c.rows == Rows::of_pixel ? g.batch : phase.axis[2].count);
     c.pixels = pixels / c.lines;
     c.tiles = c.lines * ((c.pixels + kRows - 1) / kRows);
     const int64_t used = phase.axis[0].taps * phase.axis[1].taps * phase.axis[2].taps * g.depth;
@@ -268,7 +280,8 @@ public:
         int64_t floats = 0;
     };
 
-    FetchAhead(const Gather& g, const Phase& phase, const TileArgs& t, int rows, int64_t panels, Weights weights)
+    FetchAhead(const Gather& g, const Phase& phase, const TileArgs& t, int rows, int64_t panels, Weights weights,
+               bool follows)
         : panels_(panels) {
         if (weights.floats) {
             slots_ = t.runs.count * t.runs.length;
@@ -278,7 +291,7 @@ public:
         }
         constexpr int64_t kCachedFloats = 2 << 10;
         const int64_t spread = phase.pixels(g.batch) * (g.source_channels + g.target_channels);
-        if (!panels || t.runs.count == 0 || spread < kCachedFloats) return;
+        if (!follows || t.runs.count == 0 || spread < kCachedFloats) return;
         const int64_t step = phase.axis[2].source_step * g.source_channels;
         source_ = t.runs.rows[(t.runs.count - 1) * kRows + rows - 1] + step;
         source_floats_ = rows * step;
@@ -332,11 +345,13 @@ inline void gather_item(const Gather& g, const Phase& phase, const Cut& cut, int
         const int64_t first = cut.begin(i);
         const int rows = static_cast<int>(cut.end(i) - first);
         TileArgs t;
-        t.runs = cut.lines > 1 ? table.build_across(phase, i / cut.per_line(), first, rows)
-                               : table.build(phase, first, rows);
+        const int64_t line = i / cut.per_line();
+        t.runs = cut.rows == Rows::of_pixel ? table.build_across(phase, line, first, rows)
+                                            : table.build(phase, line * cut.pixels + first, rows);
         t.out = table.out();
         t.ldb = kPanel;
-        const FetchAhead ahead(g, phase, t, rows, cut.lines > 1 ? 0 : panel1 - panel0, next_weights(g, cut, ni, i));
+        const bool follows = cut.rows != Rows::of_pixel;  // the next tile stands right after this one
+        const FetchAhead ahead(g, phase, t, rows, panel1 - panel0, next_weights(g, cut, ni, i), follows);
         for (int64_t p = panel0; p < panel1; ++p) {
             const int64_t group = p / per_group, column = p % per_group * kPanel;
             t.panel = g.panels + p * g.panel_size();
