@@ -24,6 +24,7 @@ from striate.core import config
 
 PANEL = 32  # output channels that stand together in a packed operand (native/src/kernels/gemm/tile.h)
 DEPTHWISE_BLOCK = 16  # channels that stand together in packed depthwise weights (native/src/kernels/conv/depthwise.h)
+MOST_SUMMED = 4  # source channels of a group with one target
 MOST_GROUPED = 8  # target channels of a group, for vectors that hold several groups
 WINOGRAD_BLOCK = 16  # channels that stand together in transformed inputs (native/src/kernels/conv/winograd.cpp)
 MOST_FOR_6 = 256  # channels: tiles of 6x6 lose digits with the length of the sums
@@ -271,9 +272,11 @@ def _has_small_groups_back(spec: ConvSpec) -> bool:
 
 
 def _fills_vectors(spec: ConvSpec, source: int, target: int) -> bool:
-    """Whether the source channels of a vector of target channels fit into one vector too."""
-    if not _any_conv(spec) or spec.groups < 2 or not 2 <= target <= MOST_GROUPED or not source:
+    """Whether the source channels of a vector of target channels fit into one vector too, or are summed lane by lane."""
+    if not _any_conv(spec) or spec.groups < 2 or not 1 <= target <= MOST_GROUPED or not source:
         return False
+    if target == 1:
+        return source <= MOST_SUMMED
     groups = (DEPTHWISE_BLOCK + (target - 2 if DEPTHWISE_BLOCK % target else 0)) // target
     return (groups + (DEPTHWISE_BLOCK % target > 0)) * source <= DEPTHWISE_BLOCK
 

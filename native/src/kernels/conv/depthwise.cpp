@@ -47,6 +47,17 @@ void conv_depthwise_input_grad(const Step& s) {
     }
 }
 
+// Several sources to one target: [tap][padded source channels], zeros behind.
+template <bool Forward>
+void pack_wide(const Step& s, int64_t taps, int64_t targets, int64_t inner) {
+    const int64_t sources = targets * inner, padded = padded_channels(sources);
+    const float* from = s.in[0].f32();
+    float* to = s.out[0].f32();
+    std::fill(to, to + s.out[0].size(), 0.0f);
+    for (int64_t tap = 0; tap < taps; ++tap, from += sources, to += padded)
+        for (int64_t c = 0; c < sources; ++c) to[c] = Forward ? from[c % inner * targets + c / inner] : from[c];
+}
+
 // The raw kernel is [tap][cin / groups][cout]; packed, [tap][source channel of the group][padded target channels].
 template <bool Forward>
 void pack_weights(const Step& s) {
@@ -57,6 +68,7 @@ void pack_weights(const Step& s) {
     const int64_t inner = Forward ? group_in : group_out, outer = Forward ? group_out : group_in;
     const int64_t channels = groups * outer, padded = padded_channels(channels);
     float* to = s.out[0].f32();
+    if (is_wide(outer, inner)) return pack_wide<Forward>(s, taps, channels, inner);
     for (int64_t row = 0; row < taps * inner; ++row, to += padded) {
         const float* from = w.f32() + row / inner * group_in * cout;
         const int64_t j = row % inner;

@@ -26,10 +26,15 @@ inline int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a +
 // A target channel c reads the `inner` source channels (c / outer) * inner + j. Forward, `outer` and `inner` are the
 // channels per group of the output and the input; in the gradient they change places. With one of each (the usual
 // depthwise convolution) a vector of targets reads a vector of sources.
+//
+// Where one target sums several sources (`wide`), vectors hold sources instead and their lanes are summed at the end.
+constexpr int64_t kMostWide = 8;
+inline bool is_wide(int64_t outer, int64_t inner) { return outer == 1 && inner > 1 && inner <= kMostWide; }
+
 struct Depthwise {
     const float* source;
     float* target;
-    const float* weights;  // [tap][inner][padded target channels]
+    const float* weights;  // [tap][inner][padded target channels]; wide: [tap][padded source channels]
     int64_t batch, source_dims[kAxes], target_dims[kAxes], kernel[kAxes];
     int64_t source_channels, target_channels, outer, inner;
     Finish finish;
@@ -137,6 +142,11 @@ public:
         int64_t tap = d_.inner * padded_channels(d.target_channels), pixel = d.source_channels;
         span_.weight_inner = padded_channels(d.target_channels);
         span_.inner = d.inner;
+        if (is_wide(d.outer, d.inner)) {
+            tap = padded_channels(d.source_channels);
+            span_.inner = 1;
+            order_lanes();
+        }
         span_.pixel_step = axis[2].source_step * pixel;
         for (int i = 2; i >= 0; --i) {
             span_.tap_step[i] = axis[i].offset_step * pixel;
@@ -194,6 +204,8 @@ private:
         const bool whole = lanes == kLanes, room = line.room;
         if (d_.outer == 1 && d_.inner == 1)
             whole || room ? channels<Fetch::whole>(line, c, lanes) : channels<Fetch::some>(line, c, lanes);
+        else if (is_wide(d_.outer, d_.inner))
+            channels<Fetch::whole, true>(line, c, lanes);
         else if (whole && d_.outer % kLanes == 0)
             channels<Fetch::same>(line, c, lanes);
         else if (kShuffles && reach_of(c, lanes) <= kLanes)
@@ -218,13 +230,16 @@ private:
         const int64_t low = std::min(a.offset, end), high = std::max(a.offset, end);
         lo = std::clamp<int64_t>(-floor_div(low, a.source_step), 0, a.count);
         hi = std::clamp<int64_t>(floor_div(a.source - 1 - high, a.source_step) + 1, lo, a.count);
-        if (a.taps == 0) lo = hi = 0;
+        if (a.taps == 0) {
+            lo = 0;
+            hi = a.count;
+        }
     }
 
     // How many sources the targets [c, c + lanes) read, from the first one's group on.
     int64_t reach_of(int64_t c, int lanes) const { return ((c + lanes - 1) / d_.outer - c / d_.outer + 1) * d_.inner; }
 
-    template <Fetch F>
+    template <Fetch F, bool Wide = false>
     void channels(const DepthwiseLine& line, int64_t c, int lanes) {
         line_ = &line;
         channel_ = c;
@@ -240,42 +255,93 @@ private:
         if (f.bias) std::copy(f.bias + c, f.bias + c + lanes, span_.bias);
         span_.clamp = f.residual ? Clamp{} : clamp_of(f.activation);
         const int64_t lo = std::clamp(lo_, line.begin, line.end), hi = std::clamp(hi_, lo, line.end);
-        for (int64_t j = line.begin; j < lo; ++j) border<F>(j);
+        for (int64_t j = line.begin; j < lo; ++j) border<F, Wide>(j);
         span_.taps[2] = axis_[2].taps;
         const int64_t spans = (hi - lo + kColumns - 1) / kColumns;
         for (int64_t i = 0; i < spans; ++i) {
             const int64_t first = lo + (hi - lo) * i / spans, last = lo + (hi - lo) * (i + 1) / spans;
-            pixels<F>(first, static_cast<int>(last - first), 0);
+            pixels<F, Wide>(first, static_cast<int>(last - first), 0);
         }
-        for (int64_t j = hi; j < line.end; ++j) border<F>(j);
+        for (int64_t j = hi; j < line.end; ++j) border<F, Wide>(j);
     }
 
-    template <Fetch F>
+    template <Fetch F, bool Wide>
     void border(int64_t j) {
         int64_t first, last;
         clip(axis_[2], j, first, last);
         span_.taps[2] = last - first;
-        pixels<F>(j, 1, first);
+        pixels<F, Wide>(j, 1, first);
     }
 
-    template <Fetch F>
+    template <Fetch F, bool Wide>
     void pixels(int64_t j, int count, int64_t first) {
         const Axis& a = axis_[2];
         const int64_t at = j * a.source_step + a.offset + first * a.offset_step;
         const int64_t tap = line_->weights + a.first_tap + first * a.tap_step;
         span_.source = line_->source + at * d_.source_channels + source_channel_;
-        span_.weights = d_.weights + tap * d_.inner * span_.weight_inner + channel_;
+        span_.weights = Wide ? d_.weights + tap * padded_channels(d_.source_channels) + source_channel_
+                             : d_.weights + tap * d_.inner * span_.weight_inner + channel_;
         float* to = line_->target + j * a.step * d_.target_channels + channel_;
         const int64_t step = a.step * d_.target_channels;
-        const DepthwiseFn span = depthwise_for<F>(count, span_.taps[2] == 3);
         const bool plain = span_.lanes == kLanes && !d_.finish.residual;
         float sums[kColumns * kLanes];
         span_.to = plain ? to : sums;
         span_.to_step = plain ? step : kLanes;
-        span(span_);
+        if constexpr (Wide)
+            wide_pixels(count);
+        else
+            depthwise_for<F>(count, span_.taps[2] == 3)(span_);
         if (!plain) finish(sums, count, to, step);
         if (d_.finish.activation.id != kLinear && !span_.clamp.on)
             for (int t = 0; t < count; ++t) activate(d_.finish.activation, to + t * step, span_.lanes);
+    }
+
+    // Lane i of term number j of the sums is lane i * inner + j of the vectors beside each other.
+    void order_lanes() {
+        for (int64_t j = 0; j < d_.inner; ++j)
+            for (int64_t v = 1; v < d_.inner; ++v)
+                for (int64_t i = 0; i < kLanes; ++i) {
+                    const int64_t lane = i * d_.inner + j, taken = lane / kLanes == v ? lane - (v - 1) * kLanes : i;
+                    order_[j][v][i] = static_cast<int>(v == 1 && lane < kLanes ? lane : taken);
+                }
+    }
+
+    // The vectors of sources, then the sums of neighbouring lanes.
+    void wide_pixels(int count) {
+        float products[kColumns * kMostWide * kLanes];
+        const int64_t n = d_.inner, sources = span_.lanes * n;
+        DepthwiseSpan wide = span_;
+        std::fill(wide.bias, wide.bias + kLanes, 0.0f);
+        wide.clamp = {};
+        wide.to_step = n * kLanes;
+        for (int64_t v = 0; v < n; ++v, wide.source += kLanes, wide.weights += kLanes) {
+            wide.to = products + v * kLanes;
+            wide.lanes = static_cast<int>(std::clamp<int64_t>(sources - v * kLanes, 0, kLanes));
+            if (wide.lanes == kLanes)
+                depthwise_for<Fetch::whole>(count, wide.taps[2] == 3)(wide);
+            else if (wide.lanes > 0)
+                depthwise_for<Fetch::some>(count, false)(wide);
+            else
+                for (int t = 0; t < count; ++t) store(wide.to + t * wide.to_step, Vec{});
+        }
+        const Vec bias = load(span_.bias), low = splat(span_.clamp.low), high = splat(span_.clamp.high);
+        for (int t = 0; t < count; ++t) {
+            Vec y = bias;
+            for (int64_t j = 0; j < n; ++j) y += term(products + t * n * kLanes, j);
+            store(span_.to + t * span_.to_step, span_.clamp.on ? at_most(at_least(y, low), high) : y);
+        }
+    }
+
+    Vec term(const float* products, int64_t j) const {
+#if defined(__GNUC__) && !defined(__clang__)
+        Vec y = load(products);
+        for (int64_t v = 1; v < d_.inner; ++v)
+            y = __builtin_shuffle(y, load(products + v * kLanes), load_lanes(order_[j][v]));
+#else
+        Vec y = {};
+        for (int i = 0; i < kLanes; ++i) y[i] = products[i * d_.inner + j];
+#endif
+        return y;
     }
 
     void finish(const float* sums, int count, float* to, int64_t step) {
@@ -293,6 +359,7 @@ private:
     const Axis* axis_;
     const DepthwiseLine* line_ = nullptr;
     int64_t lo_, hi_, source_channel_ = 0, channel_ = 0;
+    int order_[kMostWide][kMostWide][kLanes];
     DepthwiseSpan span_;
 };
 

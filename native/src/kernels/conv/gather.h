@@ -370,18 +370,26 @@ void gather_run(const Gather& g, int64_t phases, const Step& s, PhaseOf&& phase_
     char* scratch = static_cast<char*>(s.scratch);
     std::memset(scratch, 0, layout.zeros);
     int64_t most = 0, total = 0;
+    Gather untouched = g;  // what no tap reaches has no groups
+    untouched.groups = 1;
+    untouched.width = g.target_channels;
+    const auto gather_of = [&](const Phase& p) -> const Gather& {
+        return p.axis[0].taps && p.axis[1].taps && p.axis[2].taps ? g : untouched;
+    };
     for (int64_t i = 0; i < phases; ++i) {
-        const int64_t items = cut_phase(g, phase_of(i)).items();
+        const Phase phase = phase_of(i);
+        const int64_t items = cut_phase(gather_of(phase), phase).items();
         most = std::max(most, items);
         total += items;
     }
     // A phase with fewer items than the largest leaves its last numbers idle; all phases are about as large.
     parallel_for(*s.pool, most * phases, total > 2, [&](int64_t index, int thread) {
         const Phase phase = phase_of(index / most);
-        const Cut cut = cut_phase(g, phase);
+        const Gather& own = gather_of(phase);
+        const Cut cut = cut_phase(own, phase);
         if (index % most >= cut.items()) return;
-        TableBuilder table(g, layout, scratch, thread);
-        gather_item(g, phase, cut, index % most, table);
+        TableBuilder table(own, layout, scratch, thread);
+        gather_item(own, phase, cut, index % most, table);
     });
 }
 
