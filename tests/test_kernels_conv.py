@@ -156,6 +156,12 @@ def conv2d(n, size, cin, cout, k, s=1, p=0, d=1, groups=1) -> ConvSpec:
     return spec_of((n, size, size, cin), (k, k), cout, (s, s), ((p, p), (p, p)), (d, d), groups)
 
 
+def conv3d(n, sizes, cin, cout) -> ConvSpec:
+    return spec_of((n, *sizes, cin), (3, 3, 3), cout, (1, 1, 1), ((1, 1),) * 3, (1, 1, 1), 1)
+
+
+BANDS = conv3d(1, (20, 61, 60), 16, 16)  # tiles go through the stages some rows at a time
+SMALL_CLIPS = conv3d(5, (4, 8, 8), 64, 96)  # several images go through them together, but not all
 FIRST_LAYER = conv2d(1, 33, 3, 40, 7, s=2, p=3)
 WIDE = conv2d(1, 9, 160, 96, 3, p=1)
 ODD_HALVES = conv2d(1, 7, 20, 56, 1)  # a panel of one and a half vectors, 49 rows
@@ -295,16 +301,21 @@ WINOGRAD_ERRORS = {2: 1e-6, 4: 3e-6, 6: 8e-6}
 
 @st.composite
 def winograd_specs(draw):
-    pads = [(draw(st.integers(0, 2)), draw(st.integers(0, 2))) for _ in range(2)]
-    sizes = [draw(st.integers(max(3 - sum(p), 1), 17)) for p in pads]
+    kernel = draw(st.sampled_from([(3, 3), (3, 3, 3), (1, 3, 3), (2, 3, 3), (5, 3, 3)]))
+    pads = [(draw(st.integers(0, min(k - 1, 2))), draw(st.integers(0, k - 1))) for k in kernel]
+    largest = (17, 17) if len(kernel) == 2 else (6, 11, 11)
+    sizes = [draw(st.integers(max(k - sum(p), 1), n)) for k, p, n in zip(kernel, pads, largest, strict=True)]
     cin, cout = (16 * draw(st.integers(1, 4)) for _ in range(2))
-    return spec_of((draw(st.integers(0, 3)), *sizes, cin), (3, 3), cout, (1, 1), pads, (1, 1), 1)
+    one = (1,) * len(kernel)
+    return spec_of((draw(st.integers(0, 3)), *sizes, cin), kernel, cout, one, pads, one, 1)
 
 
 @settings(max_examples=40, deadline=None)
 @given(spec=winograd_specs(), seed=st.integers(0, 99))
 @example(spec=conv2d(3, 40, 16, 48, 3, p=1), seed=0)  # more tiles than are transformed together
 @example(spec=conv2d(1, 12, 512, 32, 3, p=1), seed=0)
+@example(spec=BANDS, seed=0)
+@example(spec=SMALL_CLIPS, seed=0)
 def test_winograd(spec, seed):
     x, w, dy, bias, residual = arrays(seed, spec.x_shape, spec.w_shape, spec.out_shape, (spec.cout,), spec.out_shape)
     y, dx = forward(x, w, spec), input_grad(dy, w, spec)
@@ -313,15 +324,15 @@ def test_winograd(spec, seed):
             continue
         for _ in each_level():
             name, back, of = f"winograd{size}", f"input_grad_winograd{size}", {"tolerance": bound}
-            close(run_with_weights(name, x, w, spec, spec.out_shape), y, terms=9 * spec.cin, **of)
-            close(run_with_weights(back, dy, w, spec, spec.x_shape), dx, terms=9 * spec.cout, **of)
+            close(run_with_weights(name, x, w, spec, spec.out_shape), y, terms=spec.taps * spec.cin, **of)
+            close(run_with_weights(back, dy, w, spec, spec.x_shape), dx, terms=spec.taps * spec.cout, **of)
             fused = run_with_weights(name, x, w, spec, spec.out_shape, bias, residual, activation=RELU)
-            close(fused, np.maximum(y + bias + residual, 0), terms=9 * spec.cin, **of)
-            if size == 4:
+            close(fused, np.maximum(y + bias + residual, 0), terms=spec.taps * spec.cin, **of)
+            if size == 4 and len(spec.strides) == 2:
                 dw, pixels = kernel_grad(x, dy, spec), math.prod(spec.out_shape[:-1])
                 close(run_kernel_grad("kernel_grad_winograd4", x, dy, spec), dw, terms=pixels, **of)
             tanh = run_with_weights(name, x, w, spec, spec.out_shape, bias, activation=kernels.activation_ids()["tanh"])
-            assert np.abs(tanh - np.tanh(y + bias)).max(initial=0) < 40 * bound * np.sqrt(9 * spec.cin)
+            assert np.abs(tanh - np.tanh(y + bias)).max(initial=0) < 40 * bound * np.sqrt(spec.taps * spec.cin)
 
 
 def test_winograd_is_chosen_where_it_pays_and_not_for_exact_results(exactly):
@@ -334,6 +345,7 @@ def test_winograd_is_chosen_where_it_pays_and_not_for_exact_results(exactly):
     assert conv.choose_kernel_grad(large) == "kernel_grad_winograd4"
     assert conv.choose(conv2d(1, 112, 64, 64, 3, p=1)) == "winograd6"
     assert conv.choose(conv2d(1, 56, 512, 512, 3, p=1)) == "winograd4"
+    assert conv.choose(SMALL_CLIPS) == "winograd4" and conv.choose_kernel_grad(SMALL_CLIPS) == "kernel_grad"
     assert conv.choose(conv2d(32, 2, 512, 512, 3, p=1)) == "direct"  # five of nine taps lie outside
     for other in (
         small,
@@ -347,6 +359,7 @@ def test_winograd_is_chosen_where_it_pays_and_not_for_exact_results(exactly):
 
 
 SHAPES = [
+    SMALL_CLIPS,
     conv2d(4, 30, 64, 64, 3, p=1),
     conv2d(1, 8, 64, 512, 3, p=1),
     conv2d(2, 28, 64, 96, 3, p=1),

@@ -179,7 +179,7 @@ def _fast(spec: ConvSpec, prefix: str) -> str | None:
 
 def _fast_kernel_grad(spec: ConvSpec) -> str | None:
     direct = _direct_cost(spec, spec.out_shape)
-    if config.conv_precision() == "exact" or not _fits_winograd(spec) or direct < _LEAST:
+    if config.conv_precision() == "exact" or not _fits_winograd_kernel_grad(spec) or direct < _LEAST:
         return None
     sums = 36 * _ROWS * spec.cin * spec.cout  # the points' sums are read and written again for each block of tiles
     return "kernel_grad_winograd4" if _winograd_cost(spec, spec.out_shape, 4) + sums < 0.9 * direct else None
@@ -187,21 +187,21 @@ def _fast_kernel_grad(spec: ConvSpec) -> str | None:
 
 def _direct_cost(spec: ConvSpec, target: tuple[int, ...]) -> int:
     rows, inside = math.prod(target[:-1]), _inside(spec)
-    taps = 9 * rows
+    taps = spec.taps * rows
     if target[0] >= _IMAGES and 5 * target[0] * inside < 4 * taps:
         taps = target[0] * inside  # taps outside the images are dropped
-    return spec.cin * spec.cout * max(taps, 9 * _ROWS)
+    return spec.cin * spec.cout * max(taps, spec.taps * _ROWS)
 
 
 def _inside(spec: ConvSpec) -> int:
-    """How many pairs of pixels of an input and an output image a tap connects, for kernels of 3x3 without strides."""
-    axes = zip(spec.x_shape[1:-1], spec.out_shape[1:-1], spec.pads, strict=True)
-    return math.prod(sum(max(min(o, i + lo - t) - max(lo - t, 0), 0) for t in range(3)) for i, o, (lo, _) in axes)
+    """How many pairs of pixels of an input and an output image a tap connects, for kernels without strides."""
+    axes = zip(spec.x_shape[1:-1], spec.out_shape[1:-1], spec.pads, spec.w_shape[:-2], strict=True)
+    return math.prod(sum(max(min(o, i + lo - t) - max(lo - t, 0), 0) for t in range(k)) for i, o, (lo, _), k in axes)
 
 
 def _winograd_cost(spec: ConvSpec, target: tuple[int, ...], size: int) -> int:
-    tiles = target[0] * -(-target[1] // size) * -(-target[2] // size)
-    product = spec.cin * spec.cout * max(tiles, _ROWS)
+    tiles = math.prod(target[:-3]) * -(-target[-3] // size) * -(-target[-2] // size)
+    product = spec.taps // 9 * spec.cin * spec.cout * max(tiles, _ROWS)
     return (size + 2) ** 2 * (product + _TRANSFORM * tiles * (spec.cin + spec.cout))
 
 
@@ -272,7 +272,7 @@ def _has_small_groups_back(spec: ConvSpec) -> bool:
 
 
 def _fills_vectors(spec: ConvSpec, source: int, target: int) -> bool:
-    """Whether the source channels of a vector of target channels fit into one vector too, or are summed lane by lane."""
+    """Whether the source channels of a vector of target channels fit into one vector, or are summed lane by lane."""
     if not _any_conv(spec) or spec.groups < 2 or not 1 <= target <= MOST_GROUPED or not source:
         return False
     if target == 1:
@@ -322,9 +322,15 @@ def _matmul_size(spec: MatmulSpec) -> int:
 
 
 def _fits_winograd(spec: ConvSpec) -> bool:
-    plain = spec.w_shape[:-2] == (3, 3) and spec.strides == (1, 1) and spec.dilation == (1, 1) and spec.groups == 1
-    pads = all(0 <= p <= 2 for pair in spec.pads for p in pair)
-    return plain and pads and spec.cin % WINOGRAD_BLOCK == 0 and spec.cout % WINOGRAD_BLOCK == 0
+    kernel = spec.w_shape[:-2]
+    planar = len(kernel) in (2, 3) and kernel[-2:] == (3, 3)
+    plain = set(spec.strides) == {1} and set(spec.dilation) == {1} and spec.groups == 1
+    pads = all(0 <= p < k for k, pair in zip(kernel, spec.pads, strict=True) for p in pair)
+    return planar and plain and pads and spec.cin % WINOGRAD_BLOCK == 0 and spec.cout % WINOGRAD_BLOCK == 0
+
+
+def _fits_winograd_kernel_grad(spec: ConvSpec) -> bool:
+    return _fits_winograd(spec) and len(spec.strides) == 2
 
 
 def _winograd(size: int) -> dict[str, Algorithm]:
@@ -332,7 +338,7 @@ def _winograd(size: int) -> dict[str, Algorithm]:
     points, name = (size + 2) ** 2, f"winograd{size}"
 
     def algorithm(kernel: str, depth: Callable[[ConvSpec], int], channels: Callable[[ConvSpec], int]) -> Algorithm:
-        size_of = lambda spec: points * depth(spec) * _panels(channels(spec))  # noqa: E731
+        size_of = lambda spec: spec.taps // 9 * points * depth(spec) * _panels(channels(spec))  # noqa: E731
         return Algorithm(kernel, f"{kernel}_pack", _fits_winograd, size_of, _encode_conv, _encode_groups)
 
     return {
@@ -375,7 +381,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         _encode_groups,
     ),
     "kernel_grad_winograd4": Algorithm(
-        "conv_winograd4_kernel_grad", None, _fits_winograd, None, _encode_conv, _encode_groups
+        "conv_winograd4_kernel_grad", None, _fits_winograd_kernel_grad, None, _encode_conv, _encode_groups
     ),
     "kernel_grad": Algorithm("conv_kernel_grad", None, _any_conv, None, _encode_conv, _encode_groups),
     "kernel_grad_depthwise": Algorithm(

@@ -122,10 +122,10 @@ inline const char* check_few_conv(const Step& s, bool forward, int64_t most) {
                         kHasBias | kHasResidual | kHasMask | (forward ? kHasPool | kHasPositions : kHasUnpool));
 }
 
-// What Winograd's algorithm takes: 3x3, stride 1, channels in blocks.
+// What Winograd's algorithm takes: 3x3 along the last two axes, stride 1, channels in blocks.
 inline const char* check_winograd_shape(const Conv& c, int64_t block) {
     for (int i = 0; i < kAxes; ++i) {
-        const int64_t kernel = i == 0 ? 1 : 3;
+        const int64_t kernel = i == 0 ? c.kernel[0] : 3;
         if (c.kernel[i] != kernel || c.stride[i] != 1 || c.dilation[i] != 1) return "expected 3x3 with stride 1";
         if (c.lo[i] < 0 || c.lo[i] >= kernel || c.hi[i] < 0 || c.hi[i] >= kernel) return "expected pads of 0 to 2";
     }

@@ -21,6 +21,7 @@ const char* check_pooling(const Step& s, const Conv& c, bool forward) {
     const int64_t flags = flags_of(s);
     if (flags & (kHasPool | kHasUnpool)) {
         const Tensor& y = forward ? s.out[0] : s.in[0];
+        if (y.rank != 4) return "expected (batch, height, width, channels)";
         for (int i = 1; i < 3; ++i)
             if (y.shape[i] != c.y[i] / 2) return "expected the 2x2 maxima of the convolution's output";
         if (forward && c.activation != kLinear && c.activation != kRelu) return "only a rectifier stands before maxima";
@@ -39,14 +40,15 @@ const char* check_winograd(const Step& s) {
     if (s.n_in < 2 || s.n_out < 1) return "expected at least two inputs and one output";
     const Tensor &x = Forward ? s.in[0] : s.out[0], &y = Forward ? s.out[0] : s.in[0];
     if (const char* problem = check_geometry(s, x, y)) return problem;
-    if (x.rank != 4) return "expected (batch, height, width, channels)";
+    if (x.rank != 4 && x.rank != 5) return "expected (batch, slices where there are some, height, width, channels)";
     const Conv c = read_full(s, Forward);
     if (const char* problem = check_winograd_shape(c, kBlock)) return problem;
     if (const char* problem = check_pooling(s, c, Forward)) return problem;
     const int64_t depth = Forward ? c.cin : c.cout, channels = Forward ? c.cout : c.cin;
     constexpr int64_t values = Cut<Pairs>::kPoints;
-    if (s.in[1].size() != values * depth * padded(channels, kPanel)) return "the packed kernel has another size";
-    return check_finish(s, s.ints + kConvInts - 2, channels, Forward ? unpooled(s, x, y).size() : x.size(),
+    if (s.in[1].size() != c.kernel[0] * values * depth * padded(channels, kPanel))
+        return "the packed kernel has another size";
+    return check_finish(s, s.ints + kConvInts - 2, channels, Forward ? c.batch * c.y_pixels() * c.cout : x.size(),
                         kHasBias | kHasResidual | kHasMask | (Forward ? kHasPool | kHasPositions : kHasUnpool));
 }
 

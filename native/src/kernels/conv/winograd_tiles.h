@@ -1,5 +1,6 @@
 // 3x3 convolutions with stride 1, and their input gradients, by Winograd's minimal filtering (winograd.h), tile by
-// tile.
+// tile. Of three spatial axes the last two are filtered so; the taps of the first are summed between the transforms,
+// as if they were source channels: each slice is transformed once.
 //
 // Transformed input: per point [block of 16 source channels][tile][16], so that a row of the product stands at a
 // constant distance from the next. Transformed weights: [panel of 32 target channels][point][source channel][32].
@@ -24,7 +25,9 @@ constexpr int64_t kNearFloats = 80 << 10;  // transformed input that one thread 
 struct Image {
     const float* source;
     float* target;
-    int64_t batch, height, width, depth;      // of the source
+    int64_t batch, height, width, depth;      // of the source; depth: its channels
+    int64_t slices, source_slices;            // of an image of the batch: of the target, of the source
+    int64_t taps, before;                     // along them, and the padding in front
     int64_t out_height, out_width, channels;  // of the target
     int64_t top, left;                        // padding
     Finish finish;
@@ -44,6 +47,8 @@ Image read_image(const Step& s, bool forward) {
     Image g{};
     g.source = s.in[0].f32(), g.target = s.out[0].f32(), g.batch = c.batch;
     const int64_t *from = forward ? c.x : c.y, *to = forward ? c.y : c.x;
+    g.slices = to[0], g.source_slices = from[0], g.taps = c.kernel[0];
+    g.before = forward ? c.lo[0] : c.kernel[0] - 1 - c.lo[0];
     g.height = from[1], g.width = from[2], g.out_height = to[1], g.out_width = to[2];
     g.depth = forward ? c.cin : c.cout;
     g.channels = forward ? c.cout : c.cin;
@@ -57,32 +62,61 @@ Image read_image(const Step& s, bool forward) {
     return g;
 }
 
+// Tiles that go through the stages together: some rows of tiles of all slices of some images.
+struct Band {
+    int64_t image, images, row, rows;
+};
+
 // How the work is cut; from the shape alone. Where there are many tiles, each thread takes some of them through all
-// stages, while their transformed input stays near it. Where there are few, all are transformed, then multiplied point
-// by point, so that each weight is read once, then transformed back.
+// stages, while their transformed input stays near it. Where there are few, or slices are summed, all of a band are
+// transformed, then multiplied point by point, so that each weight is read once, then transformed back.
 template <int Pairs>
 struct Cut {
     static constexpr int kOut = Scheme<Pairs>::kOut, kIn = Scheme<Pairs>::kIn, kPoints = kIn * kIn;
     TileGrid grid;
     int64_t tiles, panels, blocks;
-    int64_t together;  // tiles of one item
+    int64_t together;      // tiles of one item
+    int64_t sums;          // of these, for each point; with slices around the image there are fewer
+    int64_t images, rows;  // of one band
     bool shared;
 
     explicit Cut(const Image& g) : grid(g.out_height, g.out_width, kOut) {
-        tiles = g.batch * grid.rows * grid.columns;
+        tiles = g.batch * g.slices * grid.rows * grid.columns;
         panels = (g.channels + kPanel - 1) / kPanel;
         blocks = g.depth / kBlock;
         const int64_t fit = kNearFloats / (kPoints * g.depth) / kRows;
         together = std::clamp<int64_t>(fit, 1, 112 / kRows) * kRows;
-        shared = tiles < 4 * together;
-        if (shared) together = tiles;
+        shared = tiles < 4 * together || g.taps > 1;
+        sums = together;
+        if (shared) cut_bands(g);
+    }
+    int64_t bands(const Image& g) const { return (g.batch + images - 1) / images * ((grid.rows + rows - 1) / rows); }
+    Band band(const Image& g, int64_t i) const {
+        const int64_t across = (grid.rows + rows - 1) / rows, image = i / across * images, row = i % across * rows;
+        return {image, std::min(images, g.batch - image), row, std::min(rows, grid.rows - row)};
     }
     int64_t point_step() const { return blocks * together * kBlock + kPointPad; }
     int64_t input_floats() const { return kPoints * point_step(); }
     // Products: per point [panel][tile][32], of one panel where a thread goes through all stages.
-    int64_t product_step() const { return (shared ? panels : 1) * together * kPanel + kPointPad; }
+    int64_t product_step() const { return (shared ? panels : 1) * sums * kPanel + kPointPad; }
     int64_t product_floats() const { return kPoints * product_step(); }
     int64_t items() const { return (tiles + together - 1) / together; }
+
+private:
+    // All tiles, or as many rows of them as some megabytes hold, and then images until weights are used often enough.
+    void cut_bands(const Image& g) {
+        constexpr int64_t kBandFloats = 3 << 19, kLeastTiles = 192;
+        images = g.batch, rows = grid.rows;
+        const int64_t around = g.slices + g.taps - 1;
+        if (g.taps > 1) {
+            const int64_t row_floats = kPoints * g.depth * around * grid.columns;
+            rows = std::clamp<int64_t>(kBandFloats / std::max<int64_t>(row_floats, 1), 1, std::max<int64_t>(rows, 1));
+            const int64_t of_image = std::max<int64_t>(g.slices * rows * grid.columns, 1);
+            images = std::clamp<int64_t>((kLeastTiles + of_image - 1) / of_image, 1, g.batch);
+        }
+        sums = images * g.slices * rows * grid.columns;
+        together = images * around * rows * grid.columns;
+    }
 };
 
 struct Layout {
@@ -108,13 +142,23 @@ struct Ahead {
     int64_t step;  // bytes at each source channel
 };
 
+// The rows that a product sums over: blocks of 16 source channels, for each tap along the slices.
+struct Terms {
+    int64_t blocks, block_step, taps, tap_step;
+};
+
 // Rows r of the product: sum over k of v[k / 16][r][k % 16] * u[k][32 columns].
 template <int R, int NV>
-__attribute__((noinline)) void multiply(const float* v, int64_t blocks, int64_t block_step, const float* u, float* out,
-                                        Ahead ahead) {
+__attribute__((noinline)) void multiply(const float* v, const Terms& terms, const float* u, float* out, Ahead ahead) {
     Vec acc[R][NV] = {};
-    for (int64_t b = 0; b < blocks; ++b) {
-        const float* row = v + b * block_step;
+    const int64_t count = terms.blocks * terms.taps, block_step = terms.block_step;
+    const int64_t back = terms.tap_step - terms.blocks * block_step;
+    const float* row = v;
+    for (int64_t b = 0, left = terms.blocks; b < count; ++b, row += block_step) {
+        if (left-- == 0) {
+            row += back;
+            left = terms.blocks - 1;
+        }
         __builtin_prefetch(row + block_step);
         for (int k = 0; k < kBlock; ++k) {
             Vec uv[NV];
@@ -138,7 +182,7 @@ __attribute__((noinline)) void multiply(const float* v, int64_t blocks, int64_t 
         for (int i = 0; i < NV; ++i) store(out + r * kPanel + i * kLanes, acc[r][i]);
 }
 
-using MultiplyFn = void (*)(const float*, int64_t, int64_t, const float*, float*, Ahead);
+using MultiplyFn = void (*)(const float*, const Terms&, const float*, float*, Ahead);
 
 template <int... R>
 constexpr std::array<MultiplyFn, sizeof...(R)> multiply_table(std::integer_sequence<int, R...>) {
@@ -160,7 +204,7 @@ public:
 
     void run(ThreadPool& pool) {
         if (c_.shared)
-            run_shared(pool);
+            for (int64_t i = 0; i < c_.bands(g_); ++i) run_band(pool, c_.band(g_, i));
         else
             parallel_for(pool, c_.items(), true, [&](int64_t i, int thread) { item(i, thread); });
     }
@@ -171,19 +215,20 @@ private:
         return reinterpret_cast<float*>(scratch_ + l_.zeros + l_.inputs * threads_inputs_ + l_.products * thread);
     }
 
-    // Pointers to the pixels that a tile reads.
+    // Pointers to the pixels that a tile of a slice of the source reads.
     void source_patch(int64_t tile, const float** to) const {
         const float* image = g_.source + c_.grid.image(tile) * g_.height * g_.width * g_.depth;
         patch(image, g_.height, g_.width, g_.depth, c_.grid.top(tile) - g_.top, c_.grid.left(tile) - g_.left, kIn,
               reinterpret_cast<const float*>(scratch_), to);
     }
+    int64_t last_source() const { return g_.batch * g_.source_slices * c_.grid.rows * c_.grid.columns - 1; }
 
     // V = B' d B of one tile, all channels, to place `at` of the transformed input.
     void transform(int64_t tile, int64_t at, float* to) const {
         if (g_.unpool) return transform_spread(tile, at, to);
         const float *from[kPoints], *next[kPoints];
         source_patch(tile, from);
-        source_patch(std::min(tile + 1, c_.tiles - 1), next);
+        source_patch(std::min(tile + 1, last_source()), next);
         const int64_t block_step = c_.together * kBlock;
         for (int64_t b = 0; b < c_.blocks; ++b) {
             fetch_columns<kIn, kOut>(next, b * kBlock);
@@ -217,51 +262,81 @@ private:
         for (int64_t t = 0; t < count; ++t) transform(first + t, t, input(thread));
         for (int64_t panel = 0; panel < c_.panels; ++panel) {
             for (int point = 0; point < kPoints; ++point)
-                product(point, panel, input(thread), count, products(thread) + point * c_.product_step());
+                product(point, panel, input(thread), count, 0, products(thread) + point * c_.product_step());
             finish_tiles(first, count, panel, products(thread));
         }
     }
 
-    // All tiles through one stage after the other.
-    void run_shared(ThreadPool& pool) const {
+    // The tiles of a band through one stage after the other.
+    void run_band(ThreadPool& pool, const Band& band) const {
         constexpr int64_t kPanelsOfItem = 8, kTilesOfItem = 16;
-        const int64_t parts = (c_.panels + kPanelsOfItem - 1) / kPanelsOfItem;
-        parallel_for(pool, c_.tiles, c_.tiles > 1, [&](int64_t tile, int) { transform(tile, tile, input(0)); });
+        const int64_t parts = (c_.panels + kPanelsOfItem - 1) / kPanelsOfItem, plane = band.rows * c_.grid.columns;
+        const int64_t inputs = band.images * (g_.slices + g_.taps - 1) * plane, sums = band.images * g_.slices * plane;
+        parallel_for(pool, inputs, inputs > 1, [&](int64_t at, int) { transform_at(band, at); });
         parallel_for(pool, kPoints * parts, true, [&](int64_t i, int) {
             const int64_t point = i / parts, last = std::min(c_.panels, (i % parts + 1) * kPanelsOfItem);
-            for (int64_t panel = i % parts * kPanelsOfItem; panel < last; ++panel)
-                product(point, panel, input(0), c_.tiles,
-                        products(0) + point * c_.product_step() + panel * c_.tiles * kPanel);
+            for (int64_t panel = i % parts * kPanelsOfItem; panel < last; ++panel) products_at(band, point, panel);
         });
-        const int64_t groups = (c_.tiles + kTilesOfItem - 1) / kTilesOfItem;
+        const int64_t groups = (sums + kTilesOfItem - 1) / kTilesOfItem;
         parallel_for(pool, groups * c_.panels, true, [&](int64_t i, int) {
-            const int64_t first = i / c_.panels * kTilesOfItem, panel = i % c_.panels;
-            finish_tiles(first, std::min(kTilesOfItem, c_.tiles - first), panel,
-                         products(0) + (panel * c_.tiles + first) * kPanel);
+            const int64_t first = i / c_.panels * kTilesOfItem, last = std::min(sums, first + kTilesOfItem);
+            const int64_t panel = i % c_.panels, columns = std::min<int64_t>(kPanel, g_.channels - panel * kPanel);
+            for (int64_t at = first; at < last; ++at) {
+                const int64_t slice = band.image * g_.slices + at / plane;
+                finish(tile_of(band, slice, at % plane), products(0) + (panel * c_.sums + at) * kPanel, panel * kPanel,
+                       columns);
+            }
         });
     }
 
+    int64_t tile_of(const Band& band, int64_t slice, int64_t at) const {
+        return (slice * c_.grid.rows + band.row) * c_.grid.columns + at;
+    }
+
+    // Place `at` of a band's transformed input: there are slices around each image, zeros where the source has none.
+    void transform_at(const Band& band, int64_t at) const {
+        const int64_t plane = band.rows * c_.grid.columns, around = g_.slices + g_.taps - 1;
+        const int64_t image = band.image + at / plane / around, slice = at / plane % around - g_.before;
+        if (slice >= 0 && slice < g_.source_slices)
+            return transform(tile_of(band, image * g_.source_slices + slice, at % plane), at, input(0));
+        for (int64_t point = 0; point < kPoints; ++point)
+            for (int64_t b = 0; b < c_.blocks; ++b)
+                std::memset(input(0) + point * c_.point_step() + (b * c_.together + at) * kBlock, 0,
+                            sizeof(float) * kBlock);
+    }
+
+    // One point and panel of a band. Where taps are summed, rows of one product stay within an image.
+    void products_at(const Band& band, int64_t point, int64_t panel) const {
+        const int64_t plane = band.rows * c_.grid.columns, around = g_.slices + g_.taps - 1;
+        const int64_t runs = g_.taps > 1 ? band.images : 1, count = band.images / runs * g_.slices * plane;
+        float* out = products(0) + point * c_.product_step() + panel * c_.sums * kPanel;
+        for (int64_t i = 0; i < runs; ++i)
+            product(point, panel, input(0) + i * around * plane * kBlock, count, plane, out + i * count * kPanel);
+    }
+
+    int64_t terms() const { return g_.taps * g_.depth; }
     const float* weights_of(int64_t point, int64_t panel) const {
-        return weights_ + (panel * kPoints + point) * g_.depth * kPanel;
+        return weights_ + (panel * kPoints + point) * terms() * kPanel;
     }
     // Those that are used after them.
     const float* next_weights(int64_t point, int64_t panel) const {
-        if (!c_.shared) return weights_of(point, panel) + g_.depth * kPanel;
+        if (!c_.shared) return weights_of(point, panel) + terms() * kPanel;
         return panel + 1 < c_.panels ? weights_of(point, panel + 1) : weights_of((point + 1) % kPoints, 0);
     }
 
-    // At one point: rows of transformed input times a panel of transformed weights.
-    void product(int64_t point, int64_t panel, const float* v, int64_t count, float* out) const {
+    // At one point: rows of transformed input times a panel of transformed weights. `plane`: tiles of a slice.
+    void product(int64_t point, int64_t panel, const float* v, int64_t count, int64_t plane, float* out) const {
         static constexpr auto table = multiply_table(std::make_integer_sequence<int, kRows>{});
-        const int64_t groups = (count + kRows - 1) / kRows, block_step = c_.together * kBlock;
+        const int64_t groups = (count + kRows - 1) / kRows;
+        const Terms sum{c_.blocks, c_.together * kBlock, g_.taps, plane * kBlock};
         const float *u = weights_of(point, panel), *next = next_weights(point, panel);
         const int64_t bytes = kPanel * sizeof(float) / groups;
         for (int64_t q = 0; q < groups; ++q) {
             const int64_t r0 = count * q / groups, r1 = count * (q + 1) / groups;
-            const Ahead ahead{reinterpret_cast<const char*>(next) + q * bytes * g_.depth, bytes};
+            const Ahead ahead{reinterpret_cast<const char*>(next) + q * bytes * terms(), bytes};
             for (int half = 0; half < kPanel; half += kTileCols)
-                table[r1 - r0 - 1](v + point * c_.point_step() + r0 * kBlock, c_.blocks, block_step, u + half,
-                                   out + r0 * kPanel + half, ahead);
+                table[r1 - r0 - 1](v + point * c_.point_step() + r0 * kBlock, sum, u + half, out + r0 * kPanel + half,
+                                   ahead);
         }
     }
 
