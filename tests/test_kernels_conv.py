@@ -278,12 +278,14 @@ def small_group_specs(draw):
 @example(spec=conv2d(2, 15, 64, 64, 3, p=1, groups=16), seed=0)
 def test_small_groups(spec, seed):
     x, w, dy, bias = arrays(seed, spec.x_shape, spec.w_shape, spec.out_shape, (spec.cout,))
-    y, dx, terms = forward(x, w, spec), input_grad(dy, w, spec), spec.taps * max(spec.cin, spec.cout) // spec.groups
+    y, dx, dw = forward(x, w, spec), input_grad(dy, w, spec), kernel_grad(x, dy, spec)
+    terms = spec.taps * max(spec.cin, spec.cout) // spec.groups
     for _ in each_level():
         close(run_with_weights("grouped", x, w, spec, spec.out_shape), y, terms=terms)
         got = run_with_weights("grouped", x, w, spec, spec.out_shape, bias, activation=RELU)
         close(got, np.maximum(y + bias, 0), terms=terms)
         close(run_with_weights("input_grad_grouped", dy, w, spec, spec.x_shape), dx, terms=terms)
+        close(run_kernel_grad("kernel_grad_grouped", x, dy, spec), dw, terms=math.prod(spec.out_shape[:-1]))
 
 
 @pytest.mark.parametrize("cout", [32, 24, 7])
@@ -369,6 +371,7 @@ SHAPES = [
     conv2d(1, 14, 36, 36, 3, s=2, p=1, groups=36),
     conv2d(2, 20, 24, 36, 3, p=1, groups=12),
     conv2d(4, 12, 64, 48, 5, d=2),
+    conv2d(2, 20, 36, 12, 3, p=1, groups=12),
 ]
 
 
@@ -427,6 +430,7 @@ def test_depthwise_is_chosen_only_where_it_fits():
     assert conv.choose(conv2d(1, 8, 16, 8, 3, groups=4)) == "direct"  # a vector of targets reads two of sources
     assert conv.choose(conv2d(1, 8, 9, 15, 3, groups=3)) == "grouped"
     assert conv.choose(conv2d(1, 8, 9, 3, 3, groups=3)) == "grouped"
+    assert conv.choose_kernel_grad(conv2d(1, 8, 9, 3, 3, groups=3)) == "kernel_grad_grouped"
     assert conv.choose(conv2d(1, 8, 15, 15, 3, groups=3)) == "direct"
     assert conv.choose(conv2d(1, 8, 16, 16, 3, groups=4)) == "grouped"
     assert conv.choose(conv2d(1, 8, 32, 32, 3, groups=2)) == "direct"

@@ -110,7 +110,8 @@ def choose_input_grad(spec: ConvSpec) -> str:
 
 def choose_kernel_grad(spec: ConvSpec) -> str:
     """The algorithm for the gradient with respect to the kernel."""
-    return _fast_kernel_grad(spec) or _first(("kernel_grad_few", "kernel_grad_depthwise", "kernel_grad"), spec)
+    names = ("kernel_grad_few", "kernel_grad_depthwise", "kernel_grad_grouped", "kernel_grad")
+    return _fast_kernel_grad(spec) or _first(names, spec)
 
 
 def choose_matmul(spec: MatmulSpec, constant_b: bool = False) -> str:
@@ -386,6 +387,9 @@ ALGORITHMS: dict[str, Algorithm] = {
     "kernel_grad": Algorithm("conv_kernel_grad", None, _any_conv, None, _encode_conv, _encode_groups),
     "kernel_grad_depthwise": Algorithm(
         "conv_depthwise_kernel_grad", None, _is_depthwise, None, _encode_conv, _encode_groups
+    ),
+    "kernel_grad_grouped": Algorithm(
+        "conv_depthwise_kernel_grad", None, _has_small_groups, None, _encode_conv, _encode_groups
     ),
     "matmul": Algorithm("matmul", None, _any_matmul, None, _encode_matmul, _encode_matmul_pack),
     "matmul_packed": Algorithm(

@@ -1,5 +1,6 @@
-// The kernel gradient of a depthwise convolution: one vector of output channels and one line of taps at a time; sums
-// per group of pieces of lines, then per segment, then over segments, always in the same order.
+// The kernel gradient of a depthwise convolution or one with small groups: one vector of output channels and one line
+// of taps at a time; sums per group of pieces of lines, then per segment, then over segments, always in the same order.
+// Where a group has one output channel and several inputs, vectors hold input channels instead (`turned`).
 #include <algorithm>
 #include <array>
 
@@ -19,37 +20,46 @@ constexpr int kTaps = 8;           // taps of one line that stand in registers t
 // How the gradient is cut into items, from the shape alone: blocks of vectors of channels, which are neighbours in
 // memory, times segments of the pieces.
 struct DepthwiseCut {
-    int64_t per_line, pieces, vectors, blocks, segments;
+    int64_t per_line, pieces, vectors, blocks, segments, inner;
+    bool turned;
 
     explicit DepthwiseCut(const Conv& c) {
         constexpr int64_t kItems = 32, kVectors = 4;
         per_line = (c.y[2] + kPiece - 1) / kPiece;
         pieces = c.batch * c.y[0] * c.y[1] * per_line;
-        vectors = (c.cout + kLanes - 1) / kLanes;
+        turned = c.group_out() == 1 && c.group_in() > 1;
+        inner = turned ? 1 : c.group_in();
+        vectors = ((turned ? c.cin : c.cout) + kLanes - 1) / kLanes;
         blocks = std::max<int64_t>((vectors + kVectors - 1) / kVectors, 1);
         const int64_t groups = (pieces + kTogether - 1) / kTogether;
         segments = std::clamp<int64_t>(kItems / blocks, 1, std::max<int64_t>(groups, 1));
     }
     int64_t row() const { return vectors * kLanes; }
+    int64_t segment_floats(const Conv& c) const { return c.taps() * inner * row(); }
 };
 
 // One line of taps over pixels that have all of them inside.
 struct TapLine {
     const float *x, *dy;
-    int64_t x_step, tap_step, dy_step, count;
+    int64_t x_step, tap_step, dy_step, count, input;  // `input`: which of a group's
     int lanes, reach;
     int where[kLanes];
 };
 
-template <Fetch F, int N>
+template <Fetch F, bool Turned, int N>
 void sum_taps(const TapLine& t, Vec* sums) {
     constexpr int kChains = N == 1 ? 4 : N < 4 ? 2 : 1;  // sums beside each other, so that none waits for itself
     Vec acc[kChains][N] = {};
     const float *x = t.x, *dy = t.dy;
     const auto pixel = [&](int chain) {
-        const Vec g = F == Fetch::whole || F == Fetch::shuffled ? load(dy) : load_first(dy, t.lanes);
+        constexpr bool kWhole = F == Fetch::whole || F == Fetch::shuffled;
+        const auto plain = [&](const float* p) { return kWhole ? load(p) : load_first(p, t.lanes); };
+        const Vec g = Turned ? fetch<F>(t, dy, 0) : plain(dy);
 #pragma GCC unroll 8
-        for (int i = 0; i < N; ++i) acc[chain][i] += fetch<F>(t, x + i * t.tap_step, 0) * g;
+        for (int i = 0; i < N; ++i) {
+            const float* p = x + i * t.tap_step;
+            acc[chain][i] += (Turned ? plain(p) : fetch<F>(t, p, t.input)) * g;
+        }
         x += t.x_step;
         dy += t.dy_step;
     };
@@ -67,49 +77,53 @@ void sum_taps(const TapLine& t, Vec* sums) {
 
 using SumFn = void (*)(const TapLine&, Vec*);
 
-template <Fetch F, int... N>
+template <Fetch F, bool Turned, int... N>
 constexpr std::array<SumFn, sizeof...(N)> sum_table(std::integer_sequence<int, N...>) {
-    return {{&sum_taps<F, N + 1>...}};
+    return {{&sum_taps<F, Turned, N + 1>...}};
 }
 
 template <Fetch F>
-SumFn sum_for(int taps) {
-    static constexpr auto table = sum_table<F>(std::make_integer_sequence<int, kTaps>{});
-    return table[static_cast<std::size_t>(taps - 1)];
+SumFn sum_for(int taps, bool turned = false) {
+    using Taps = std::make_integer_sequence<int, kTaps>;
+    static constexpr auto as_it_is = sum_table<F, false>(Taps{}), other = sum_table<F, true>(Taps{});
+    return (turned ? other : as_it_is)[static_cast<std::size_t>(taps - 1)];
 }
 
 class DepthwiseKernelGrad {
 public:
     DepthwiseKernelGrad(const Conv& c, const Step& s, const DepthwiseCut& cut)
-        : c_(c), cut_(cut), x_(s.in[0].f32()), dy_(s.in[1].f32()), multiplier_(c.cout / c.cin) {
+        : c_(c), cut_(cut), x_(s.in[0].f32()), dy_(s.in[1].f32()) {
         t_.x_step = c.stride[2] * c.cin;
         t_.tap_step = c.dilation[2] * c.cin;
         t_.dy_step = c.cout;
-        end_ = x_ + c.batch * c.x_pixels() * c.cin;
+        end_ = cut.turned ? dy_ + c.batch * c.y_pixels() * c.cout : x_ + c.batch * c.x_pixels() * c.cin;
     }
 
     // Sums over the pieces [first, last) for the vectors [v, end), to sums[tap][row].
     void run(int64_t first, int64_t last, int64_t v, int64_t end, float* sums) {
-        for (int64_t tap = 0; tap < c_.taps(); ++tap)
-            std::fill(sums + tap * cut_.row() + v * kLanes, sums + tap * cut_.row() + end * kLanes, 0.0f);
+        for (int64_t i = 0; i < c_.taps() * cut_.inner; ++i)
+            std::fill(sums + i * cut_.row() + v * kLanes, sums + i * cut_.row() + end * kLanes, 0.0f);
         for (; first < last; first += kTogether)
             for (int64_t i = v; i < end; ++i) {
                 vector(i);
                 for (int64_t line = 0; line < c_.kernel[0] * c_.kernel[1]; ++line)
                     for (int64_t k = 0; k < c_.kernel[2]; k += kTaps)
-                        taps(first, std::min(first + kTogether, last), line, k,
-                             sums + (line * c_.kernel[2] + k) * cut_.row() + i * kLanes);
+                        for (t_.input = 0; t_.input < cut_.inner; ++t_.input)
+                            taps(first, std::min(first + kTogether, last), line, k,
+                                 sums + ((line * c_.kernel[2] + k) * cut_.inner + t_.input) * cut_.row() + i * kLanes);
             }
     }
 
 private:
     void vector(int64_t index) {
-        channel_ = index * kLanes;
-        source_ = channel_ / multiplier_;
-        t_.lanes = static_cast<int>(std::min<int64_t>(kLanes, c_.cout - channel_));
+        const int64_t first = index * kLanes, outer = cut_.turned ? c_.group_in() : c_.group_out();
+        const int64_t other = first / outer * cut_.inner;
+        channel_ = cut_.turned ? other : first;
+        source_ = cut_.turned ? first : other;
+        t_.lanes = static_cast<int>(std::min<int64_t>(kLanes, (cut_.turned ? c_.cin : c_.cout) - first));
         for (int i = 0; i < kLanes; ++i)
-            t_.where[i] = static_cast<int>((channel_ + std::min(i, t_.lanes - 1)) / multiplier_ - source_);
-        t_.reach = t_.where[kLanes - 1] + 1;
+            t_.where[i] = static_cast<int>((first + std::min(i, t_.lanes - 1)) / outer * cut_.inner - other);
+        t_.reach = t_.where[kLanes - 1] + static_cast<int>(cut_.inner);
     }
 
     void taps(int64_t first, int64_t last, int64_t tap_line, int64_t k, float* sums) {
@@ -118,7 +132,8 @@ private:
         const int64_t lo = -floor_div(offset, s);
         const int64_t hi = floor_div(c_.x[2] - 1 - (n - 1) * c_.dilation[2] - offset, s) + 1;
         Vec acc[kTaps];
-        for (int i = 0; i < n; ++i) acc[i] = load(sums + i * cut_.row());
+        const int64_t step = cut_.inner * cut_.row();
+        for (int i = 0; i < n; ++i) acc[i] = load(sums + i * step);
         for (; first < last; ++first) {
             const int64_t line = first / cut_.per_line, part = first % cut_.per_line;
             const float* x = input_line(line, tap_line / c_.kernel[1], tap_line % c_.kernel[1]);
@@ -133,7 +148,7 @@ private:
             if (to > from) sum(n, acc);
             for (int64_t j = to; j < end; ++j) border(x, dy, j, offset, n, acc);
         }
-        for (int i = 0; i < n; ++i) store(sums + i * cut_.row(), acc[i]);
+        for (int i = 0; i < n; ++i) store(sums + i * step, acc[i]);
     }
 
     // A pixel with taps outside: those inside, one by one.
@@ -149,12 +164,14 @@ private:
     }
 
     void sum(int n, Vec* acc) {
-        const bool whole = t_.lanes == kLanes;
-        if (multiplier_ == 1) return (whole ? sum_for<Fetch::whole>(n) : sum_for<Fetch::some>(n))(t_, acc);
-        if (!kShuffles) return sum_for<Fetch::gathered>(n)(t_, acc);
-        const float* furthest = t_.x + (t_.count - 1) * t_.x_step + (n - 1) * t_.tap_step;
+        const bool whole = t_.lanes == kLanes, turned = cut_.turned;
+        if (c_.cin == c_.cout && cut_.inner == 1)
+            return (whole ? sum_for<Fetch::whole>(n) : sum_for<Fetch::some>(n))(t_, acc);
+        if (!kShuffles || t_.reach > kLanes) return sum_for<Fetch::gathered>(n, turned)(t_, acc);
+        const float* furthest =
+            turned ? t_.dy + (t_.count - 1) * t_.dy_step : t_.x + (t_.count - 1) * t_.x_step + (n - 1) * t_.tap_step;
         const bool room = end_ - furthest >= kLanes;
-        (whole && room ? sum_for<Fetch::shuffled>(n) : sum_for<Fetch::spread>(n))(t_, acc);
+        (whole && room ? sum_for<Fetch::shuffled>(n, turned) : sum_for<Fetch::spread>(n, turned))(t_, acc);
     }
 
     // Start of the input line that the tap line (kd, kh) of an output line reads, or null outside.
@@ -169,7 +186,7 @@ private:
     const Conv& c_;
     const DepthwiseCut& cut_;
     const float *x_, *dy_, *end_;
-    int64_t multiplier_, channel_ = 0, source_ = 0;
+    int64_t channel_ = 0, source_ = 0;  // of the output and of the input
     TapLine t_ = {};
 };
 
@@ -178,7 +195,7 @@ void conv_depthwise_kernel_grad(const Step& s) {
     const Conv c = read_conv(s, s.in[0], s.in[1]);
     const DepthwiseCut cut(c);
     float* scratch = static_cast<float*>(s.scratch);
-    const int64_t row = cut.row(), segment_floats = c.taps() * row;
+    const int64_t row = cut.row(), segment_floats = cut.segment_floats(c);
     const int64_t groups = (cut.pieces + kTogether - 1) / kTogether;
     parallel_for(*s.pool, cut.segments * cut.blocks, c.work() > 1 << 17, [&](int64_t i, int) {
         const int64_t block = i % cut.blocks, segment = i / cut.blocks;
@@ -187,13 +204,14 @@ void conv_depthwise_kernel_grad(const Step& s) {
                                            cut.vectors * block / cut.blocks, cut.vectors * (block + 1) / cut.blocks,
                                            scratch + segment * segment_floats);
     });
-    parallel_for(*s.pool, c.taps(), cut.segments * segment_floats > 1 << 17, [&](int64_t tap, int) {
-        const float* from = scratch + tap * row;
-        float* to = s.out[0].f32() + tap * c.cout;
-        for (int64_t channel = 0; channel < c.cout; ++channel) {
+    const int64_t each = cut.turned ? c.group_in() : 1, width = cut.turned ? c.cin : c.cout;
+    parallel_for(*s.pool, c.taps() * cut.inner, cut.segments * segment_floats > 1 << 17, [&](int64_t r, int) {
+        const float* from = scratch + r * row;
+        float* to = s.out[0].f32() + r * width;
+        for (int64_t channel = 0; channel < width; ++channel) {
             float sum = from[channel];
             for (int64_t i = 1; i < cut.segments; ++i) sum += from[i * segment_floats + channel];
-            to[channel] = sum;
+            to[channel % each * c.cout + channel / each] = sum;
         }
     });
 }
@@ -201,12 +219,14 @@ void conv_depthwise_kernel_grad(const Step& s) {
 std::size_t conv_depthwise_kernel_grad_scratch(const Step& s, int) {
     const Conv c = read_conv(s, s.in[0], s.in[1]);
     const DepthwiseCut cut(c);
-    return sizeof(float) * static_cast<std::size_t>(cut.segments * c.taps() * cut.row());
+    return sizeof(float) * static_cast<std::size_t>(cut.segments * cut.segment_floats(c));
 }
 
 const char* check(const Step& s) {
     if (const char* problem = check_kernel_grad(s)) return problem;
-    return read_conv(s, s.in[0], s.in[1]).group_in() <= 1 ? nullptr : "every group must have one input channel";
+    const Conv c = read_conv(s, s.in[0], s.in[1]);
+    const bool small = c.group_in() <= kChannelBlock && c.group_out() <= kChannelBlock;
+    return c.group_in() <= 1 || small ? nullptr : "groups must have one input channel, or at most 16 channels";
 }
 
 constexpr Kernel kKernels[] = {
