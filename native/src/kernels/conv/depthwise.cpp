@@ -29,7 +29,7 @@ Depthwise read_depthwise(const Step& s, const Conv& c, bool forward) {
 
 void conv_depthwise(const Step& s) {
     if (s.out[0].size() == 0) return;
-    const Conv c = read_conv(s, s.in[0], s.out[0]);
+    const Conv c = flattened(read_conv(s, s.in[0], s.out[0]));
     const Depthwise d = read_depthwise(s, c, true);
     const Axis axis[kAxes] = {forward_axis(c, 0), forward_axis(c, 1), forward_axis(c, 2)};
     depthwise_phase(d, axis, s);
@@ -37,7 +37,7 @@ void conv_depthwise(const Step& s) {
 
 void conv_depthwise_input_grad(const Step& s) {
     if (s.out[0].size() == 0) return;
-    const Conv c = read_conv(s, s.out[0], s.in[0]);
+    const Conv c = flattened(read_conv(s, s.out[0], s.in[0]));
     const Depthwise d = read_depthwise(s, c, false);
     for (int64_t i = 0; i < c.stride[0] * c.stride[1] * c.stride[2]; ++i) {
         const Axis axis[kAxes] = {backward_axis(c, 0, i / c.stride[2] / c.stride[1]),

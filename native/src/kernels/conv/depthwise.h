@@ -243,11 +243,9 @@ private:
     void channels(const DepthwiseLine& line, int64_t c, int lanes) {
         line_ = &line;
         channel_ = c;
-        source_channel_ = c / d_.outer * d_.inner;
-        for (int i = 0; i < lanes; ++i)
-            span_.where[i] = static_cast<int>((c + i) / d_.outer * d_.inner - source_channel_);
+        source_channel_ = d_.outer == 1 ? c * d_.inner : c / d_.outer * d_.inner;
         span_.lanes = lanes;
-        span_.reach = static_cast<int>(reach_of(c, lanes));
+        if constexpr (F == Fetch::shuffled || F == Fetch::spread || F == Fetch::gathered) place_lanes(c, lanes);
         span_.taps[0] = line.taps[0];
         span_.taps[1] = line.taps[1];
         const Finish& f = d_.finish;
@@ -263,6 +261,17 @@ private:
             pixels<F, Wide>(first, static_cast<int>(last - first), 0);
         }
         for (int64_t j = hi; j < line.end; ++j) border<F, Wide>(j);
+    }
+
+    void place_lanes(int64_t c, int lanes) {
+        int64_t inside = c % d_.outer;
+        for (int i = 0, at = 0; i < lanes; ++i) {
+            span_.where[i] = at;
+            if (++inside < d_.outer) continue;
+            inside = 0;
+            at += static_cast<int>(d_.inner);
+        }
+        span_.reach = span_.where[lanes - 1] + static_cast<int>(d_.inner);
     }
 
     template <Fetch F, bool Wide>

@@ -60,21 +60,6 @@ Gather backward_gather(const Step& s, const Conv& c) {
     return g;
 }
 
-// A 1x1 convolution without strides or padding is one long line of pixels.
-bool pointwise(const Conv& c) {
-    for (int i = 0; i < kAxes; ++i)
-        if (c.kernel[i] != 1 || c.stride[i] != 1 || c.x[i] != c.y[i] || c.lo[i] != 0) return false;
-    return true;
-}
-
-Conv flattened(Conv c) {
-    if (!pointwise(c)) return c;
-    const int64_t pixels = c.batch * c.x_pixels();
-    c.batch = c.x[0] = c.x[1] = c.y[0] = c.y[1] = 1;
-    c.x[2] = c.y[2] = pixels;
-    return c;
-}
-
 void conv_direct(const Step& s) {
     const Conv c = flattened(read_conv(s, s.in[0], s.out[0]));
     if (s.out[0].size() == 0) return;

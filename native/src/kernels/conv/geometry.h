@@ -65,6 +65,21 @@ inline Conv read_conv(const Step& s, const Tensor& x, const Tensor& y) {
     return c;
 }
 
+// A 1x1 convolution without strides or padding is one long line of pixels.
+inline bool pointwise(const Conv& c) {
+    for (int i = 0; i < kAxes; ++i)
+        if (c.kernel[i] != 1 || c.stride[i] != 1 || c.x[i] != c.y[i] || c.lo[i] != 0) return false;
+    return true;
+}
+
+inline Conv flattened(Conv c) {
+    if (!pointwise(c)) return c;
+    const int64_t pixels = c.batch * c.x_pixels();
+    c.batch = c.x[0] = c.x[1] = c.y[0] = c.y[1] = 1;
+    c.x[2] = c.y[2] = pixels;
+    return c;
+}
+
 // Along one axis, the outputs of one phase and the taps that reach them. Output j of `count` stands at
 // start + j * step; tap t of `taps` is number first_tap + t * tap_step in the kernel and reads the source at
 // j * source_step + offset + t * offset_step, if that lies inside [0, source).
