@@ -191,7 +191,7 @@ def test_the_table_fits_a_narrow_terminal(tmp_path: Path) -> None:
     assert max(map(len, lines)) <= 80
     assert lines[0].startswith("small, batch 2, 1 threads")
     rows = {line.split()[0]: line for line in lines[2:5]}
-    assert list(rows)[1:] == ["top", "total"] and "direct" in lines[2] and "a_layer" in lines[2]
+    assert list(rows)[1:] == ["top", "total"] and "few" in lines[2] and "a_layer" in lines[2]
     wide = striate("small.keras", "--rounds", "1", cwd=tmp_path, columns=140)
     assert "a_layer_with_quite_a_long_name_indeed" in wide.stdout, wide.stderr
 

@@ -337,6 +337,34 @@ def test_winograd(spec, seed):
             assert np.abs(tanh - np.tanh(y + bias)).max(initial=0) < 40 * bound * np.sqrt(spec.taps * spec.cin)
 
 
+@st.composite
+def line_specs(draw):
+    kernel = draw(st.integers(1, 17))
+    pads = (draw(st.integers(0, kernel - 1)), draw(st.integers(0, kernel - 1)))
+    length = draw(st.integers(max(kernel - sum(pads), 1), 90))
+    cin, cout = (16 * draw(st.integers(1, 4)) for _ in range(2))
+    return spec_of((draw(st.integers(0, 3)), length, cin), (kernel,), cout, (1,), (pads,), (1,), 1)
+
+
+LINE = spec_of((2, 1000, 64), (7,), 48, (1,), ((3, 3),), (1,), 1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(spec=line_specs(), seed=st.integers(0, 99))
+@example(spec=LINE, seed=0)
+def test_winograd_along_a_line(spec, seed):
+    x, w, dy, bias, residual = arrays(seed, spec.x_shape, spec.w_shape, spec.out_shape, (spec.cout,), spec.out_shape)
+    y, dx = forward(x, w, spec), input_grad(dy, w, spec)
+    for _ in each_level():
+        got = run_with_weights("winograd_line", x, w, spec, spec.out_shape, bias, residual, activation=RELU)
+        close(got, np.maximum(y + bias + residual, 0), 2e-6, terms=spec.taps * spec.cin)
+        tanh = kernels.activation_ids()["tanh"]
+        got = run_with_weights("winograd_line", x, w, spec, spec.out_shape, bias, activation=tanh)
+        assert np.abs(got - np.tanh(y + bias)).max(initial=0) < 8e-5 * np.sqrt(spec.taps * spec.cin)
+        got = run_with_weights("input_grad_winograd_line", dy, w, spec, spec.x_shape)
+        close(got, dx, 2e-6, terms=spec.taps * spec.cout)
+
+
 def test_winograd_is_chosen_where_it_pays_and_not_for_exact_results(exactly):
     large, small = conv2d(1, 56, 256, 256, 3, p=1), conv2d(1, 4, 16, 16, 3, p=1)
     assert conv.choose(large) == "direct" and conv.choose_input_grad(large) == "input_grad"
@@ -347,6 +375,8 @@ def test_winograd_is_chosen_where_it_pays_and_not_for_exact_results(exactly):
     assert conv.choose_kernel_grad(large) == "kernel_grad_winograd4"
     assert conv.choose(conv2d(1, 112, 64, 64, 3, p=1)) == "winograd6"
     assert conv.choose(conv2d(1, 56, 512, 512, 3, p=1)) == "winograd4"
+    assert (conv.choose(LINE), conv.choose_input_grad(LINE)) == ("winograd_line", "input_grad_winograd_line")
+    assert conv.choose_kernel_grad(LINE) == "kernel_grad"
     assert conv.choose(SMALL_CLIPS) == "winograd4" and conv.choose_kernel_grad(SMALL_CLIPS) == "kernel_grad"
     assert conv.choose(conv2d(32, 2, 512, 512, 3, p=1)) == "direct"  # five of nine taps lie outside
     for other in (
@@ -362,6 +392,7 @@ def test_winograd_is_chosen_where_it_pays_and_not_for_exact_results(exactly):
 
 SHAPES = [
     SMALL_CLIPS,
+    LINE,
     conv2d(4, 30, 64, 64, 3, p=1),
     conv2d(1, 8, 64, 512, 3, p=1),
     conv2d(2, 28, 64, 96, 3, p=1),
@@ -387,7 +418,7 @@ def test_same_bits_for_any_number_of_threads(spec):
 @pytest.mark.parametrize("spec", SHAPES)
 def test_an_infinity_stays_inside_its_window(spec, exactly):
     x, w = arrays(3, spec.x_shape, spec.w_shape)
-    x[0, spec.x_shape[1] // 2, 2, 1] = np.inf
+    x[(0, *(n // 2 for n in spec.x_shape[1:-1]), 1)] = np.inf
     with np.errstate(invalid="ignore"):
         expected = forward(x, w, spec)
     for _ in each_level():

@@ -12,6 +12,7 @@
     X(conv_kernel_grad)           \
     X(conv_winograd)              \
     X(conv_winograd_kernel_grad)  \
+    X(conv_winograd_line)         \
     X(conv_winograd_pack)         \
     X(convert)                    \
     X(elementwise)                \

@@ -50,9 +50,10 @@ def set_conv_precision(value: str) -> None:
     """Chooses between speed and the last digits in convolutions.
 
     Args:
-        value: `"fast"` lets 3x3 convolutions with stride 1 use Winograd's algorithm (Lavin and Gray 2016), with a
-            relative L2 error of up to 8e-6 in place of 1e-6; a NaN or infinity spreads over its tile of up to 8x8
-            pixels. `"exact"` sums products as the definition does.
+        value: `"fast"` lets convolutions with stride 1 use Winograd's algorithm (Lavin and Gray 2016): 3x3 ones, those
+            with such kernels along a third axis, and those along a single one. Their relative L2 error is up to 8e-6 in
+            place of 1e-6; a NaN or infinity spreads over its tile of up to 8x8 pixels. `"exact"` sums products as the
+            definition does.
 
     Raises:
         ValueError: another value.

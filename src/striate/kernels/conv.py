@@ -152,6 +152,7 @@ def _first(names: Sequence[str], spec: Spec) -> str:
 
 _LEAST = 2 << 20  # multiplications: below, one direct kernel is done before two parallel regions have begun
 _TRANSFORM = 40  # what the transform of one value costs, in multiplications
+_TRANSFORM_LINE = 15  # of one in a line
 _ROWS = 24  # products of fewer rows wait for their weights
 _IMAGES = 7  # so many images are computed pixel by pixel (native/src/kernels/conv/gather.h)
 
@@ -165,12 +166,14 @@ def _fast(spec: ConvSpec, prefix: str) -> str | None:
 
     The costs are those of two cores with AVX-512, in multiplications; what counts is their order.
     """
-    if config.conv_precision() == "exact" or not _fits_winograd(spec):
+    if config.conv_precision() == "exact" or not (_fits_winograd(spec) or _fits_line(spec)):
         return None
     target = spec.x_shape if prefix else spec.out_shape
     best, algorithm = _direct_cost(spec, target), None
     if best < _LEAST:
         return None
+    if _fits_line(spec):
+        return f"{prefix}winograd_line" if _line_cost(spec, target) < 0.9 * best else None
     for size in (2, 4, 6) if max(spec.cin, spec.cout) <= MOST_FOR_6 else (2, 4):
         cost = _winograd_cost(spec, target, size)
         if cost < 0.9 * best:  # larger tiles need more memory for weights, so they must pay
@@ -204,6 +207,17 @@ def _winograd_cost(spec: ConvSpec, target: tuple[int, ...], size: int) -> int:
     tiles = math.prod(target[:-3]) * -(-target[-3] // size) * -(-target[-2] // size)
     product = spec.taps // 9 * spec.cin * spec.cout * max(tiles, _ROWS)
     return (size + 2) ** 2 * (product + _TRANSFORM * tiles * (spec.cin + spec.cout))
+
+
+def _line_cost(spec: ConvSpec, target: tuple[int, ...]) -> int:
+    tiles = target[0] * -(-target[1] // 4)
+    product = _segments(spec) * spec.cin * spec.cout * max(tiles, _ROWS)
+    return 7 * (product + _TRANSFORM_LINE * tiles * (spec.cin + spec.cout))
+
+
+def _segments(spec: ConvSpec) -> int:
+    """Of four taps each (native/src/kernels/conv/winograd_line.cpp)."""
+    return -(-spec.taps // 4)
 
 
 def _panels(channels: int) -> int:
@@ -330,6 +344,12 @@ def _fits_winograd(spec: ConvSpec) -> bool:
     return planar and plain and pads and spec.cin % WINOGRAD_BLOCK == 0 and spec.cout % WINOGRAD_BLOCK == 0
 
 
+def _fits_line(spec: ConvSpec) -> bool:
+    plain = len(spec.strides) == 1 and spec.strides == spec.dilation == (1,) and spec.groups == 1
+    pads = plain and all(0 <= p < spec.taps for p in spec.pads[0])
+    return pads and spec.cin % WINOGRAD_BLOCK == 0 and spec.cout % WINOGRAD_BLOCK == 0
+
+
 def _fits_winograd_kernel_grad(spec: ConvSpec) -> bool:
     return _fits_winograd(spec) and len(spec.strides) == 2
 
@@ -348,7 +368,21 @@ def _winograd(size: int) -> dict[str, Algorithm]:
     }
 
 
+def _line() -> dict[str, Algorithm]:
+    """F(4, 4) along a single axis, forward and for the input's gradient."""
+
+    def algorithm(kernel: str, depth: Callable[[ConvSpec], int], channels: Callable[[ConvSpec], int]) -> Algorithm:
+        size_of = lambda spec: 7 * _segments(spec) * depth(spec) * _panels(channels(spec))  # noqa: E731
+        return Algorithm(kernel, f"{kernel}_pack", _fits_line, size_of, _encode_conv, _encode_groups)
+
+    return {
+        "winograd_line": algorithm("conv_winograd_line", lambda s: s.cin, lambda s: s.cout),
+        "input_grad_winograd_line": algorithm("conv_winograd_line_input_grad", lambda s: s.cout, lambda s: s.cin),
+    }
+
+
 ALGORITHMS: dict[str, Algorithm] = {
+    **_line(),
     **_winograd(2),
     **_winograd(4),
     **_winograd(6),

@@ -11,6 +11,7 @@
 #include "core/thread_pool.h"
 #include "kernels/conv/check.h"
 #include "kernels/conv/finish.h"
+#include "kernels/conv/multiply.h"
 #include "kernels/conv/winograd.h"
 #include "kernels/gemm/tile.h"
 
@@ -133,60 +134,6 @@ Layout layout_of(const Image& g, int threads) {
     l.products = bytes(c.product_floats());
     l.total = l.zeros + (l.inputs + l.products) * static_cast<std::size_t>(c.shared ? 1 : threads);
     return l;
-}
-
-// The weights that come next, fetched evenly while the present ones are used by one block of rows after the other: the
-// first of them would wait for memory and the others leave it idle.
-struct Ahead {
-    const char* at;
-    int64_t step;  // bytes at each source channel
-};
-
-// The rows that a product sums over: blocks of 16 source channels, for each tap along the slices.
-struct Terms {
-    int64_t blocks, block_step, taps, tap_step;
-};
-
-// Rows r of the product: sum over k of v[k / 16][r][k % 16] * u[k][32 columns].
-template <int R, int NV>
-__attribute__((noinline)) void multiply(const float* v, const Terms& terms, const float* u, float* out, Ahead ahead) {
-    Vec acc[R][NV] = {};
-    const int64_t count = terms.blocks * terms.taps, block_step = terms.block_step;
-    const int64_t back = terms.tap_step - terms.blocks * block_step;
-    const float* row = v;
-    for (int64_t b = 0, left = terms.blocks; b < count; ++b, row += block_step) {
-        if (left-- == 0) {
-            row += back;
-            left = terms.blocks - 1;
-        }
-        __builtin_prefetch(row + block_step);
-        for (int k = 0; k < kBlock; ++k) {
-            Vec uv[NV];
-#pragma GCC unroll 2
-            for (int i = 0; i < NV; ++i) uv[i] = load(u + i * kLanes);
-            __builtin_prefetch(ahead.at);
-            __builtin_prefetch(ahead.at + 64);
-            ahead.at += ahead.step;
-            u += kPanel;
-#pragma GCC unroll 16
-            for (int r = 0; r < R; ++r) {
-                const Vec a = broadcast(row[r * kBlock + k]);
-#pragma GCC unroll 2
-                for (int i = 0; i < NV; ++i) acc[r][i] += a * uv[i];
-            }
-        }
-    }
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r)
-#pragma GCC unroll 2
-        for (int i = 0; i < NV; ++i) store(out + r * kPanel + i * kLanes, acc[r][i]);
-}
-
-using MultiplyFn = void (*)(const float*, const Terms&, const float*, float*, Ahead);
-
-template <int... R>
-constexpr std::array<MultiplyFn, sizeof...(R)> multiply_table(std::integer_sequence<int, R...>) {
-    return {{&multiply<R + 1, 2>...}};
 }
 
 template <int Pairs>
@@ -326,7 +273,6 @@ private:
 
     // At one point: rows of transformed input times a panel of transformed weights. `plane`: tiles of a slice.
     void product(int64_t point, int64_t panel, const float* v, int64_t count, int64_t plane, float* out) const {
-        static constexpr auto table = multiply_table(std::make_integer_sequence<int, kRows>{});
         const int64_t groups = (count + kRows - 1) / kRows;
         const Terms sum{c_.blocks, c_.together * kBlock, g_.taps, plane * kBlock};
         const float *u = weights_of(point, panel), *next = next_weights(point, panel);
@@ -334,9 +280,7 @@ private:
         for (int64_t q = 0; q < groups; ++q) {
             const int64_t r0 = count * q / groups, r1 = count * (q + 1) / groups;
             const Ahead ahead{reinterpret_cast<const char*>(next) + q * bytes * terms(), bytes};
-            for (int half = 0; half < kPanel; half += kTileCols)
-                table[r1 - r0 - 1](v + point * c_.point_step() + r0 * kBlock, sum, u + half, out + r0 * kPanel + half,
-                                   ahead);
+            multiply_rows(r1 - r0, v + point * c_.point_step() + r0 * kBlock, sum, u, out + r0 * kPanel, ahead);
         }
     }
 
