@@ -57,7 +57,8 @@ def test_reduce(case, seed, op):
     want, added = expected(op, x, axes), max(1, int(np.prod([shape[a] for a in axes])))
     for _ in each_level():
         got = reduced(op, x, axes)
-        np.testing.assert_allclose(got, want, rtol=2e-6, atol=1e-7 * (added if op == "sum" else 1), equal_nan=True)
+        rtol = max(2e-6, 1e-7 * added**0.5) if op == "prod" else 2e-6  # each factor rounds
+        np.testing.assert_allclose(got, want, rtol=rtol, atol=1e-7 * (added if op == "sum" else 1), equal_nan=True)
 
 
 def test_long_sums_stay_accurate():

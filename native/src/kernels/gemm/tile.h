@@ -88,6 +88,24 @@ struct TileArgs {
     int64_t ahead_step = 0;       // so many bytes further at each K
 };
 
+// Four K at a time where a tile is one vector wide: there are more row pointers than registers, and one that has to be
+// read anew for every product costs as much as the product.
+template <int R>
+inline void several(Vec (&acc)[R], const float* const (&rows)[R], const float*& b, int64_t ldb, int64_t& k,
+                    int64_t end) {
+    for (; k + 4 <= end; k += 4, b += 4 * ldb) {
+        const Vec b0 = load(b), b1 = load(b + ldb), b2 = load(b + 2 * ldb), b3 = load(b + 3 * ldb);
+#pragma GCC unroll 16
+        for (int r = 0; r < R; ++r) {
+            const float* a = rows[r] + k;
+            acc[r] += broadcast(a[0]) * b0;
+            acc[r] += broadcast(a[1]) * b1;
+            acc[r] += broadcast(a[2]) * b2;
+            acc[r] += broadcast(a[3]) * b3;
+        }
+    }
+}
+
 // Ahead: fetch what the next tile needs. It costs some percent where the caches would have had it anyway.
 template <int R, int NV, bool Ahead>
 __attribute__((noinline)) void tile(const TileArgs& t) {
@@ -113,6 +131,7 @@ __attribute__((noinline)) void tile(const TileArgs& t) {
             }
             const int64_t end = std::min(length, k + left);
             left -= end - k;
+            if constexpr (NV == 1) several(acc, p, b, ldb, k, end);
             for (; k < end; ++k) {
                 Vec bv[NV];
 #pragma GCC unroll 2
