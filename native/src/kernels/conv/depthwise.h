@@ -40,18 +40,19 @@ struct Depthwise {
     Finish finish;
 };
 
-// The pixels [j, j + T) of one line, one vector of channels.
+// The pixels [j, j + T) of one line, `vectors` vectors of channels: one, unless targets are sources one by one.
 struct DepthwiseSpan {
     const float* source;  // first channel of the first pixel's first tap
     const float* weights;
     int64_t pixel_step, tap_step[kAxes], weight_step[kAxes], taps[kAxes];  // floats; number of taps
     int64_t inner, weight_inner;
+    int64_t vectors;
     int lanes;          // wanted
     int where[kLanes];  // per lane, offset of its first source
     int reach;          // so many sources from the first on belong to the vector
     float* to;          // kLanes values per pixel
     int64_t to_step;
-    float bias[kLanes];
+    const float* bias;  // a vector's worth for each vector, or null
     Clamp clamp;
 };
 
@@ -85,28 +86,55 @@ inline Vec fetch(const S& s, const float* p, int64_t j) {
     return v;
 }
 
-// T neighbouring pixels. K: the taps along the line, when known at compile time; 0 otherwise.
+// T neighbouring pixels, vectors [first, s.vectors) of channels, V at a time as long as there are as many. K: the taps
+// along the line, when known at compile time; 0 otherwise. Returns the first vector left.
+template <int T, int V, Fetch F, int K>
+inline int64_t depthwise_vectors(const DepthwiseSpan& s, int64_t first) {
+    // Read once: as far as the compiler knows, a store may change what `s` says.
+    const int64_t taps = K ? K : s.taps[2], pixel = s.pixel_step, step = s.to_step, vectors = s.vectors;
+    const int64_t inner = s.inner, weight_inner = s.weight_inner;
+    const float *const source = s.source, *const weights = s.weights, *const bias = s.bias;
+    float* const to = s.to;
+    const bool clamped = s.clamp.on;
+    const Vec low = splat(s.clamp.low), high = splat(s.clamp.high);
+    for (; first + V <= vectors; first += V) {
+        const int64_t at = first * kLanes;
+        Vec acc[T][V] = {};
+        for (int64_t a = 0; a < s.taps[0]; ++a)
+            for (int64_t b = 0; b < s.taps[1]; ++b) {
+                const float* p = source + at + a * s.tap_step[0] + b * s.tap_step[1];
+                const float* w = weights + at + a * s.weight_step[0] + b * s.weight_step[1];
+#pragma GCC unroll 5
+                for (int64_t c = 0; c < taps; ++c, p += s.tap_step[2], w += s.weight_step[2])
+                    for (int64_t j = 0; j < (K ? 1 : inner); ++j)
+#pragma GCC unroll 4
+                        for (int v = 0; v < V; ++v) {
+                            const Vec weight = load(w + j * weight_inner + v * kLanes);
+#pragma GCC unroll 8
+                            for (int t = 0; t < T; ++t)
+                                acc[t][v] += fetch<F>(s, p + t * pixel + v * kLanes, j) * weight;
+                        }
+            }
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) {
+            const Vec added = bias ? load(bias + at + v * kLanes) : Vec{};
+#pragma GCC unroll 8
+            for (int t = 0; t < T; ++t) {
+                const Vec y = acc[t][v] + added;
+                store(to + at + t * step + v * kLanes, clamped ? at_most(at_least(y, low), high) : y);
+            }
+        }
+    }
+    return first;
+}
+
+// Of few pixels several vectors together: one sum after the other would wait for itself.
 template <int T, Fetch F, int K>
 inline void depthwise_span(const DepthwiseSpan& s) {
-    Vec acc[T] = {};
-    const int64_t taps = K ? K : s.taps[2];
-    for (int64_t a = 0; a < s.taps[0]; ++a)
-        for (int64_t b = 0; b < s.taps[1]; ++b) {
-            const float* p = s.source + a * s.tap_step[0] + b * s.tap_step[1];
-            const float* w = s.weights + a * s.weight_step[0] + b * s.weight_step[1];
-#pragma GCC unroll 3
-            for (int64_t c = 0; c < taps; ++c, p += s.tap_step[2], w += s.weight_step[2])
-                for (int64_t j = 0; j < (K ? 1 : s.inner); ++j) {
-                    const Vec weight = load(w + j * s.weight_inner);
-#pragma GCC unroll 8
-                    for (int t = 0; t < T; ++t) acc[t] += fetch<F>(s, p + t * s.pixel_step, j) * weight;
-                }
-        }
-#pragma GCC unroll 8
-    for (int t = 0; t < T; ++t) {
-        const Vec y = acc[t] + load(s.bias);
-        store(s.to + t * s.to_step, s.clamp.on ? at_most(at_least(y, splat(s.clamp.low)), splat(s.clamp.high)) : y);
-    }
+    constexpr int V = F != Fetch::whole ? 1 : T <= 2 ? 4 : T <= 4 ? 2 : 1;
+    int64_t first = 0;
+    if constexpr (V > 1) first = depthwise_vectors<T, V, F, K>(s, first);
+    depthwise_vectors<T, 1, F, K>(s, first);
 }
 
 using DepthwiseFn = void (*)(const DepthwiseSpan&);
@@ -118,11 +146,12 @@ constexpr std::array<DepthwiseFn, sizeof...(T)> depthwise_table(std::integer_seq
 }
 
 template <Fetch F>
-inline DepthwiseFn depthwise_for(int pixels, bool three_taps) {
+inline DepthwiseFn depthwise_for(int pixels, int64_t taps) {
     using Pixels = std::make_integer_sequence<int, kColumns>;
     static constexpr auto any = depthwise_table<F, 0>(Pixels{});
     static constexpr auto three = depthwise_table<F, F == Fetch::whole ? 3 : 0>(Pixels{});
-    return (three_taps ? three : any)[pixels - 1];
+    static constexpr auto five = depthwise_table<F, F == Fetch::whole ? 5 : 0>(Pixels{});
+    return (taps == 3 ? three : taps == 5 ? five : any)[pixels - 1];
 }
 
 // Pixels [begin, end) of one line of targets: of a phase's (image, j0, j1).
@@ -193,11 +222,19 @@ public:
     void run(const DepthwiseLine* lines, int count) {
         const int64_t step = together();
         for (int64_t c = 0; c < d_.target_channels; c += step)
-            for (int i = 0; i < count; ++i)
-                for (int64_t v = c; v < std::min(c + step, d_.target_channels); v += kLanes) run(lines[i], v);
+            for (int i = 0; i < count; ++i) run(lines[i], c, std::min(c + step, d_.target_channels));
     }
 
 private:
+    // Channels [c, end).
+    void run(const DepthwiseLine& line, int64_t c, int64_t end) {
+        if (d_.outer == 1 && d_.inner == 1 && !d_.finish.residual && end - c >= 2 * kLanes) {
+            channels<Fetch::whole>(line, c, kLanes, (end - c) / kLanes);
+            c += (end - c) / kLanes * kLanes;
+        }
+        for (; c < end; c += kLanes) run(line, c);
+    }
+
     // The vector of channels from c on.
     void run(const DepthwiseLine& line, int64_t c) {
         const int lanes = static_cast<int>(std::min<int64_t>(kLanes, d_.target_channels - c));
@@ -240,17 +277,22 @@ private:
     int64_t reach_of(int64_t c, int lanes) const { return ((c + lanes - 1) / d_.outer - c / d_.outer + 1) * d_.inner; }
 
     template <Fetch F, bool Wide = false>
-    void channels(const DepthwiseLine& line, int64_t c, int lanes) {
+    void channels(const DepthwiseLine& line, int64_t c, int lanes, int64_t vectors = 1) {
         line_ = &line;
         channel_ = c;
         source_channel_ = d_.outer == 1 ? c * d_.inner : c / d_.outer * d_.inner;
         span_.lanes = lanes;
+        span_.vectors = vectors;
         if constexpr (F == Fetch::shuffled || F == Fetch::spread || F == Fetch::gathered) place_lanes(c, lanes);
         span_.taps[0] = line.taps[0];
         span_.taps[1] = line.taps[1];
         const Finish& f = d_.finish;
-        std::fill(span_.bias, span_.bias + kLanes, 0.0f);
-        if (f.bias) std::copy(f.bias + c, f.bias + c + lanes, span_.bias);
+        span_.bias = f.bias ? f.bias + c : nullptr;
+        if (f.bias && lanes < kLanes) {
+            std::fill(bias_, bias_ + kLanes, 0.0f);
+            std::copy(f.bias + c, f.bias + c + lanes, bias_);
+            span_.bias = bias_;
+        }
         span_.clamp = f.residual ? Clamp{} : clamp_of(f.activation);
         const int64_t lo = std::clamp(lo_, line.begin, line.end), hi = std::clamp(hi_, lo, line.end);
         for (int64_t j = line.begin; j < lo; ++j) border<F, Wide>(j);
@@ -299,10 +341,10 @@ private:
         if constexpr (Wide)
             wide_pixels(count);
         else
-            depthwise_for<F>(count, span_.taps[2] == 3)(span_);
+            depthwise_for<F>(count, span_.taps[2])(span_);
         if (!plain) finish(sums, count, to, step);
         if (d_.finish.activation.id != kLinear && !span_.clamp.on)
-            for (int t = 0; t < count; ++t) activate(d_.finish.activation, to + t * step, span_.lanes);
+            for (int t = 0; t < count; ++t) activate(d_.finish.activation, to + t * step, span_.lanes * span_.vectors);
     }
 
     // Lane i of term number j of the sums is lane i * inner + j of the vectors beside each other.
@@ -320,20 +362,21 @@ private:
         float products[kColumns * kMostWide * kLanes];
         const int64_t n = d_.inner, sources = span_.lanes * n;
         DepthwiseSpan wide = span_;
-        std::fill(wide.bias, wide.bias + kLanes, 0.0f);
+        wide.bias = nullptr;
         wide.clamp = {};
         wide.to_step = n * kLanes;
         for (int64_t v = 0; v < n; ++v, wide.source += kLanes, wide.weights += kLanes) {
             wide.to = products + v * kLanes;
             wide.lanes = static_cast<int>(std::clamp<int64_t>(sources - v * kLanes, 0, kLanes));
             if (wide.lanes == kLanes)
-                depthwise_for<Fetch::whole>(count, wide.taps[2] == 3)(wide);
+                depthwise_for<Fetch::whole>(count, wide.taps[2])(wide);
             else if (wide.lanes > 0)
-                depthwise_for<Fetch::some>(count, false)(wide);
+                depthwise_for<Fetch::some>(count, 0)(wide);
             else
                 for (int t = 0; t < count; ++t) store(wide.to + t * wide.to_step, Vec{});
         }
-        const Vec bias = load(span_.bias), low = splat(span_.clamp.low), high = splat(span_.clamp.high);
+        const Vec bias = span_.bias ? load(span_.bias) : Vec{}, low = splat(span_.clamp.low),
+                  high = splat(span_.clamp.high);
         for (int t = 0; t < count; ++t) {
             Vec y = bias;
             for (int64_t j = 0; j < n; ++j) y += term(products + t * n * kLanes, j);
@@ -369,6 +412,7 @@ private:
     const DepthwiseLine* line_ = nullptr;
     int64_t lo_, hi_, source_channel_ = 0, channel_ = 0;
     int order_[kMostWide][kMostWide][kLanes];
+    float bias_[kLanes];  // where a vector of channels is not whole
     DepthwiseSpan span_;
 };
 
