@@ -226,11 +226,13 @@ public:
     }
 
 private:
-    // Channels [c, end).
+    // Channels [c, end). A last vector that is not whole begins further left, where that is possible: the same values
+    // are stored twice.
     void run(const DepthwiseLine& line, int64_t c, int64_t end) {
-        if (d_.outer == 1 && d_.inner == 1 && !d_.finish.residual && end - c >= 2 * kLanes) {
-            channels<Fetch::whole>(line, c, kLanes, (end - c) / kLanes);
-            c += (end - c) / kLanes * kLanes;
+        if (d_.outer == 1 && d_.inner == 1 && !d_.finish.residual && d_.target_channels >= kLanes) {
+            if (end - c >= kLanes) channels<Fetch::whole>(line, c, kLanes, (end - c) / kLanes);
+            if ((end - c) % kLanes) channels<Fetch::whole>(line, end - kLanes, kLanes);
+            return;
         }
         for (; c < end; c += kLanes) run(line, c);
     }
@@ -418,12 +420,13 @@ private:
 
 // One phase; items are runs of pieces of lines, cut from the shape alone.
 inline void depthwise_phase(const Depthwise& d, const Axis* axis, const Step& s) {
-    constexpr int64_t kPiece = 32, kItems = 64, kMinWork = 1 << 16, kTogether = 16;
-    const int64_t per_line = (axis[2].count + kPiece - 1) / kPiece;
+    constexpr int64_t kItems = 64, kMinWork = 1 << 16, kTogether = 16, kPieceFloats = 2048, kLeast = 32;
+    const int64_t piece = std::max(kPieceFloats / std::max<int64_t>(d.target_channels, 1), kLeast);
+    const int64_t per_line = (axis[2].count + piece - 1) / piece;
     const int64_t pieces = d.batch * axis[0].count * axis[1].count * per_line;
     if (pieces == 0) return;
     const int64_t taps = axis[0].taps * axis[1].taps * axis[2].taps * d.inner;
-    const int64_t work = pieces * std::min(axis[2].count, kPiece) * d.target_channels * std::max<int64_t>(taps, 1);
+    const int64_t work = pieces * std::min(axis[2].count, piece) * d.target_channels * std::max<int64_t>(taps, 1);
     const int64_t items = std::clamp<int64_t>(work / kMinWork, 1, std::min(pieces, kItems));
     parallel_for(*s.pool, items, items > 2, [&](int64_t item, int) {
         DepthwisePhase phase(d, axis);
