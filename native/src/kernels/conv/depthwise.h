@@ -40,7 +40,8 @@ struct Depthwise {
     Finish finish;
 };
 
-// The pixels [j, j + T) of one line, `vectors` vectors of channels: one, unless targets are sources one by one.
+// The pixels [j, j + T) of one line, `vectors` vectors of channels: one, unless their sources are vectors too, or are
+// all the same.
 struct DepthwiseSpan {
     const float* source;  // first channel of the first pixel's first tap
     const float* weights;
@@ -57,14 +58,6 @@ struct DepthwiseSpan {
 };
 
 inline IVec load_lanes(const int* p) { return *reinterpret_cast<const IVec*>(p); }
-inline Vec load_first(const float* p, int lanes) {
-#if defined(__AVX512F__)
-    return (Vec)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << lanes) - 1), p);
-#endif
-    Vec v = {};
-    std::memcpy(&v, p, sizeof(float) * static_cast<std::size_t>(lanes));
-    return v;
-}
 
 // A vector; the first lanes of one; one value for all lanes; lanes from a vector, or from the first values of one;
 // lanes from anywhere.
@@ -74,12 +67,12 @@ enum class Fetch { whole, some, same, shuffled, spread, gathered };
 template <Fetch F, class S>
 inline Vec fetch(const S& s, const float* p, int64_t j) {
     if constexpr (F == Fetch::whole) return load(p);
-    if constexpr (F == Fetch::some) return load_first(p, s.lanes);
+    if constexpr (F == Fetch::some) return load_some(p, s.lanes);
     if constexpr (F == Fetch::same) return broadcast(p[j]);
 #if defined(__GNUC__) && !defined(__clang__)
     const IVec where = load_lanes(s.where) + static_cast<int>(j);
     if constexpr (F == Fetch::shuffled) return __builtin_shuffle(load(p), where);
-    if constexpr (F == Fetch::spread) return __builtin_shuffle(load_first(p, s.reach), where);
+    if constexpr (F == Fetch::spread) return __builtin_shuffle(load_some(p, s.reach), where);
 #endif
     Vec v = {};
     for (int i = 0; i < s.lanes; ++i) v[i] = p[s.where[i] + j];
@@ -98,11 +91,11 @@ inline int64_t depthwise_vectors(const DepthwiseSpan& s, int64_t first) {
     const bool clamped = s.clamp.on;
     const Vec low = splat(s.clamp.low), high = splat(s.clamp.high);
     for (; first + V <= vectors; first += V) {
-        const int64_t at = first * kLanes;
+        const int64_t at = first * kLanes, source_at = F == Fetch::same ? 0 : at;
         Vec acc[T][V] = {};
         for (int64_t a = 0; a < s.taps[0]; ++a)
             for (int64_t b = 0; b < s.taps[1]; ++b) {
-                const float* p = source + at + a * s.tap_step[0] + b * s.tap_step[1];
+                const float* p = source + source_at + a * s.tap_step[0] + b * s.tap_step[1];
                 const float* w = weights + at + a * s.weight_step[0] + b * s.weight_step[1];
 #pragma GCC unroll 5
                 for (int64_t c = 0; c < taps; ++c, p += s.tap_step[2], w += s.weight_step[2])
@@ -112,7 +105,8 @@ inline int64_t depthwise_vectors(const DepthwiseSpan& s, int64_t first) {
                             const Vec weight = load(w + j * weight_inner + v * kLanes);
 #pragma GCC unroll 8
                             for (int t = 0; t < T; ++t)
-                                acc[t][v] += fetch<F>(s, p + t * pixel + v * kLanes, j) * weight;
+                                acc[t][v] +=
+                                    fetch<F>(s, p + t * pixel + (F == Fetch::same ? 0 : v * kLanes), j) * weight;
                         }
             }
 #pragma GCC unroll 4
@@ -131,7 +125,7 @@ inline int64_t depthwise_vectors(const DepthwiseSpan& s, int64_t first) {
 // Of few pixels several vectors together: one sum after the other would wait for itself.
 template <int T, Fetch F, int K>
 inline void depthwise_span(const DepthwiseSpan& s) {
-    constexpr int V = F != Fetch::whole ? 1 : T <= 2 ? 4 : T <= 4 ? 2 : 1;
+    constexpr int V = F != Fetch::whole && F != Fetch::same ? 1 : T <= 2 ? 4 : T <= 4 ? 2 : 1;
     int64_t first = 0;
     if constexpr (V > 1) first = depthwise_vectors<T, V, F, K>(s, first);
     depthwise_vectors<T, 1, F, K>(s, first);
@@ -233,6 +227,11 @@ private:
             if (end - c >= kLanes) channels<Fetch::whole>(line, c, kLanes, (end - c) / kLanes);
             if ((end - c) % kLanes) channels<Fetch::whole>(line, end - kLanes, kLanes);
             return;
+        }
+        while (d_.outer % kLanes == 0 && !d_.finish.residual && c < end) {
+            const int64_t last = std::min(end, (c / d_.outer + 1) * d_.outer);
+            channels<Fetch::same>(line, c, kLanes, (last - c) / kLanes);
+            c = last;
         }
         for (; c < end; c += kLanes) run(line, c);
     }
@@ -400,9 +399,8 @@ private:
 
     void finish(const float* sums, int count, float* to, int64_t step) {
         const Finish& f = d_.finish;
-        const auto bytes = sizeof(float) * static_cast<std::size_t>(span_.lanes);
         if (!f.residual) {
-            for (int t = 0; t < count; ++t) std::memcpy(to + t * step, sums + t * kLanes, bytes);
+            for (int t = 0; t < count; ++t) store_some(to + t * step, load(sums + t * kLanes), span_.lanes);
             return;
         }
         for (int t = 0; t < count; ++t, sums += kLanes, to += step)

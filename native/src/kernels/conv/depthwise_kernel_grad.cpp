@@ -53,7 +53,7 @@ void sum_taps(const TapLine& t, Vec* sums) {
     const float *x = t.x, *dy = t.dy;
     const auto pixel = [&](int chain) {
         constexpr bool kWhole = F == Fetch::whole || F == Fetch::shuffled;
-        const auto plain = [&](const float* p) { return kWhole ? load(p) : load_first(p, t.lanes); };
+        const auto plain = [&](const float* p) { return kWhole ? load(p) : load_some(p, t.lanes); };
         const Vec g = Turned ? fetch<F>(t, dy, 0) : plain(dy);
 #pragma GCC unroll 8
         for (int i = 0; i < N; ++i) {

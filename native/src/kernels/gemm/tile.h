@@ -12,6 +12,7 @@
 #endif
 
 #include "core/activation.h"
+#include "core/math.h"
 #include "core/simd.h"
 
 namespace striate {
@@ -293,25 +294,34 @@ inline void run_half_tile(const TileArgs&, int) {}
 
 // A tile whose last vector is only partly wanted: computed beside, then the wanted columns are copied.
 inline void tail_tile(TileArgs t, int rows, int cols, int vectors) {
-    float values[kRows * kTileCols], bias[kTileCols] = {};
-    float residual[kRows * kTileCols] = {}, mask[kRows * kTileCols] = {};
+    float values[kRows * kTileCols], bias[kTileCols], residual[kRows * kTileCols], mask[kRows * kTileCols];
     float* out[kRows];
     const float *res[kRows], *masks[kRows];
+    const int whole = (vectors - 1) * kLanes, last = cols - whole;
+    const auto copy = [&](const float* from, float* to) {
+        if (whole) store(to, load(from));
+        store(to + whole, load_some(from + whole, last));
+    };
     for (int r = 0; r < rows; ++r) {
         out[r] = values + r * kTileCols - t.col;
         res[r] = residual + r * kTileCols - t.col;
         masks[r] = mask + r * kTileCols - t.col;
-        if (t.residual) std::memcpy(residual + r * kTileCols, t.residual[r] + t.col, sizeof(float) * cols);
-        if (t.mask) std::memcpy(mask + r * kTileCols, t.mask[r] + t.col, sizeof(float) * cols);
+        if (t.residual) copy(t.residual[r] + t.col, residual + r * kTileCols);
+        if (t.mask) copy(t.mask[r] + t.col, mask + r * kTileCols);
     }
     float* const* wanted = t.out;
-    if (t.bias) std::memcpy(bias, t.bias, sizeof(float) * cols);
+    if (t.bias) copy(t.bias, bias);
     t.bias = t.bias ? bias : nullptr;
     t.residual = t.residual ? res : nullptr;
     t.mask = t.mask ? masks : nullptr;
     t.out = out;
     tile_for(rows, vectors, t.ahead != nullptr)(t);
-    for (int r = 0; r < rows; ++r) std::memcpy(wanted[r] + t.col, values + r * kTileCols, sizeof(float) * cols);
+    for (int r = 0; r < rows; ++r) {
+        const float* from = values + r * kTileCols;
+        float* to = wanted[r] + t.col;
+        if (whole) store(to, load(from));
+        store_some(to + whole, load(from + whole), last);
+    }
 }
 
 // All `cols` <= kPanel wanted columns of one panel for one block of rows. `panel` must have readable columns up to the
