@@ -256,8 +256,9 @@ def _fits_few(spec: ConvSpec, target: tuple[int, ...], channels: int) -> bool:
         return False
     width = target[-2]
     around = width + (spec.w_shape[-3] - 1) * spec.dilation[-1]  # the zeros between lines are multiplied too
-    terms = spec.taps * channels // (1 if target is spec.out_shape else math.prod(spec.strides))
-    planes = _SPLIT * (channels + target[-1])
+    strides = (1,) if target is spec.out_shape else spec.strides
+    terms = spec.taps * channels // math.prod(strides)
+    planes = _SPLIT * (channels / math.prod(strides[-2:]) + target[-1])
     return around * (terms * target[-1] + planes) < width * (_LANES * terms + _PER_PIXEL)
 
 

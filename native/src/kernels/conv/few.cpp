@@ -118,11 +118,32 @@ struct FewRun {
         return read;
     }
 
-    int64_t phases() const { return forward ? 1 : c.stride[0] * c.stride[1] * c.stride[2]; }
-    Phase phase(int64_t i) const {
+    // The outputs that share a line of taps of axis 0, and of these the parts that share all their taps.
+    int64_t phases() const { return forward ? 1 : c.stride[0]; }
+    int64_t parts() const { return forward ? 1 : c.stride[1] * c.stride[2]; }
+    Phase part(int64_t phase, int64_t i) const {
         if (forward) return {{forward_axis(c, 0), forward_axis(c, 1), forward_axis(c, 2)}};
-        return {{backward_axis(c, 0, i / c.stride[2] / c.stride[1]), backward_axis(c, 1, i / c.stride[2] % c.stride[1]),
-                 backward_axis(c, 2, i % c.stride[2])}};
+        return {
+            {backward_axis(c, 0, phase), backward_axis(c, 1, i / c.stride[2]), backward_axis(c, 2, i % c.stride[2])}};
+    }
+    // What all its parts read, as if there were a tap at every place from the first to the last.
+    Phase phase(int64_t i) const {
+        Phase all = part(i, 0);
+        for (int k = 1; k < kAxes && !forward; ++k) {
+            Axis& a = all.axis[k];
+            int64_t low = INT64_MAX, high = INT64_MIN;
+            for (int64_t p = 0; p < c.stride[k]; ++p) {
+                const Axis b = backward_axis(c, k, p);
+                if (b.taps == 0) continue;
+                const int64_t last = b.offset + (b.taps - 1) * b.offset_step;
+                low = std::min({low, b.offset, last});
+                high = std::max({high, b.offset, last});
+            }
+            a.taps = low > high ? 0 : high - low + 1;
+            a.offset = low > high ? 0 : low;
+            a.offset_step = 1;
+        }
+        return all;
     }
     int64_t terms() const { return c.taps() * source.channels; }
 };
@@ -180,14 +201,26 @@ public:
 
     const Planes& planes() const { return planes_; }
 
-    void compute(int64_t item, const Term* terms, int64_t count) {
+    void compute(int64_t item, int64_t phase, const Term* terms) {
         const int64_t band = item % cut_.bands, line = item / cut_.bands, depth = phase_.axis[0].count;
         image_ = line / depth;
         j0_ = line % depth;
         first_ = band * cut_.rows;
         rows_ = std::min(cut_.rows, phase_.axis[1].count - first_);
         planes_.fill(source_, image_, j0_, first_, rows_, spare_);
-        const int64_t pixels = (rows_ - 1) * planes_.pitch() + phase_.axis[2].count;
+        for (int64_t i = 0; i < run_.parts(); ++i) {
+            part_ = run_.part(phase, i);
+            const Axis* a = part_.axis;
+            rows_ = std::min(cut_.rows, a[1].count - first_);
+            const int64_t count = a[0].taps * a[1].taps * a[2].taps * run_.source.channels;
+            if (rows_ > 0 && a[2].count > 0) compute_part(terms, count);
+            terms += count;
+        }
+    }
+
+private:
+    void compute_part(const Term* terms, int64_t count) {
+        const int64_t pixels = (rows_ - 1) * planes_.pitch() + part_.axis[2].count;
         for (int64_t c = 0; c < run_.channels;) {
             const int64_t left = run_.channels - c;
             const auto now = static_cast<int>(left <= kMostTogether ? left : (left + 1) / 2);
@@ -204,12 +237,11 @@ public:
         for (int64_t i = 0; i < rows_; ++i) store_row(i);
     }
 
-private:
     // Whether something comes between the sums and the activation.
     bool late() const { return run_.finish.residual || run_.finish.mask; }
 
     void store_row(int64_t i) {
-        const Axis *a = phase_.axis, &x = a[2];
+        const Axis *a = part_.axis, &x = a[2];
         const int64_t z = a[0].start + j0_ * a[0].step, y = a[1].start + (first_ + i) * a[1].step;
         const int64_t* dims = run_.target_dims;
         const int64_t at = (((image_ * dims[0] + z) * dims[1] + y) * dims[2] + x.start) * run_.channels;
@@ -291,22 +323,27 @@ private:
     const Planes planes_;
     const float* weights_;
     float *source_, *target_, *spare_;
+    Phase part_;
     int64_t image_ = 0, j0_ = 0, first_ = 0, rows_ = 0;
 };
 
-// The terms of a phase in the order of its taps; returns how many.
-int64_t list_terms(const FewRun& run, const Phase& phase, const Planes& planes, Term* to) {
-    const Axis* a = phase.axis;
-    int64_t count = 0;
+// The terms of a part in the order of its taps; returns the end of them. `all`: the phase that the planes are of.
+Term* list_terms(const FewRun& run, const Phase& part, const Phase& all, const Planes& planes, Term* to) {
+    const Axis* a = part.axis;
+    const auto place = [&](int axis, int64_t t) {
+        const Axis &own = a[axis], &whole = all.axis[axis];
+        return run.forward ? t : own.offset + t * own.offset_step - whole.offset;
+    };
     for (int64_t t0 = 0; t0 < a[0].taps; ++t0)
         for (int64_t t1 = 0; t1 < a[1].taps; ++t1)
             for (int64_t t2 = 0; t2 < a[2].taps; ++t2) {
                 const int64_t k0 = a[0].first_tap + t0 * a[0].tap_step, k1 = a[1].first_tap + t1 * a[1].tap_step;
                 const int64_t tap = (k0 * run.c.kernel[1] + k1) * run.c.kernel[2] + a[2].first_tap + t2 * a[2].tap_step;
                 for (int64_t i = 0; i < run.source.channels; ++i)
-                    to[count++] = {planes.offset(t0, t1, t2, i), (tap * run.source.channels + i) * run.channels};
+                    *to++ = {planes.offset(t0, place(1, t1), place(2, t2), i),
+                             (tap * run.source.channels + i) * run.channels};
             }
-    return count;
+    return to;
 }
 
 // [tap][cin][cout] with the last two exchanged.
@@ -316,16 +353,19 @@ void turn_weights(const Conv& c, const float* from, float* to) {
             for (int64_t i = 0; i < c.cin; ++i) *to++ = from[i * c.cout + o];
 }
 
-void run_phase(const FewRun& run, const Phase& phase, const Step& s, const FewScratch& layout, const float* weights) {
+void run_phase(const FewRun& run, int64_t number, const Step& s, const FewScratch& layout, const float* weights) {
+    const Phase phase = run.phase(number);
     const FewCut cut(run, phase);
     char* base = static_cast<char*>(s.scratch);
-    auto* terms = reinterpret_cast<Term*>(base);
-    const int64_t count = list_terms(run, phase, Planes(run.source, phase, cut.rows), terms);
+    auto* const terms = reinterpret_cast<Term*>(base);
+    const Planes planes(run.source, phase, cut.rows);
+    Term* end = terms;
+    for (int64_t i = 0; i < run.parts(); ++i) end = list_terms(run, run.part(number, i), phase, planes, end);
     const bool parallel = run.c.work() / run.phases() > 1 << 19;
     parallel_for(*s.pool, cut.items, parallel, [&](int64_t i, int thread) {
         auto* memory = reinterpret_cast<float*>(base + layout.terms + layout.weights +
                                                 layout.per_thread * static_cast<std::size_t>(thread));
-        FewItem(run, phase, cut, weights, memory).compute(i, terms, count);
+        FewItem(run, phase, cut, weights, memory).compute(i, number, terms);
     });
 }
 
@@ -340,7 +380,7 @@ void conv_few(const Step& s) {
         turn_weights(run.c, weights, turned);
         weights = turned;
     }
-    for (int64_t i = 0; i < run.phases(); ++i) run_phase(run, run.phase(i), s, layout, weights);
+    for (int64_t i = 0; i < run.phases(); ++i) run_phase(run, i, s, layout, weights);
 }
 
 template <bool Forward>
