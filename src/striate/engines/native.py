@@ -15,6 +15,7 @@ import numpy as np
 
 from striate import kernels
 from striate.core import config, dtypes
+from striate.engines.kept import Kept
 from striate.ir import Builder, Graph, verify
 from striate.passes.pipeline import optimize
 from striate.plan import Buffer, Operand, Place, Plan, Step, build
@@ -65,14 +66,14 @@ class NativeExecutable:
         self.plan = plan
         self._lock = threading.Lock()
         self._prepared: _Prepared | None = None
-        self._once, self._main = _Sequence(plan, plan.once), _Sequence(plan, plan.steps)
+        self._main = _Sequence(plan, plan.steps)
         self._constants = {i: b.data for i, b in enumerate(plan.buffers) if b.data is not None}
         inputs = [(i, b.index, dtypes.as_numpy(b.dtype)) for i, b in _placed(plan, Place.INPUT)]
         self._weights = [entry for entry in inputs if entry[1] in stable]
         self._given = [entry for entry in inputs if entry[1] not in stable]
         self._outputs = [(i, b.shape, dtypes.as_numpy(b.dtype)) for i, b in _placed(plan, Place.OUTPUT)]
         self._results = [(o.slot, None if o.shape == plan.buffers[o.slot].shape else o.shape) for o in plan.outputs]
-        self._kept = _placed(plan, Place.KEPT)
+        self._kept = Kept(plan, stable)
         self._is_new = True
         self._used = {o.slot for s in plan.steps for o in s.inputs}
 
@@ -125,12 +126,19 @@ class NativeExecutable:
         weights = {slot: _native(inputs[index], dtype) for slot, index, dtype in self._weights}
         known = self._fixed({**self._constants, **weights}, versions)
         if self._is_new:
-            _GARBAGE.expect(sum(b.nbytes for _, b in self._kept))
+            _GARBAGE.expect(self._kept.nbytes)
             self._is_new = False
-        made = {i: kernels.aligned_empty(b.shape, dtypes.as_numpy(b.dtype)) for i, b in self._kept}
-        self._once.run(known, made, None)
-        kept = {slot: a for slot, a in {**known.arrays, **made}.items() if slot in self._used}
-        return self._fixed(kept, versions)
+        names, kept = self._kept.found(versions)
+        missing = self._kept.slots - kept.keys()
+        if missing:
+            steps = self._kept.steps(missing)
+            made = self._kept.room(steps)
+            _Sequence(self.plan, steps).run(known, made, None)
+            made = {slot: made[slot] for slot in missing}
+            self._kept.share(names, made)
+            kept.update(made)
+        known_used = {slot: a for slot, a in known.arrays.items() if slot in self._used}
+        return self._fixed({**known_used, **kept}, versions)
 
     def _fixed(self, arrays: dict[int, np.ndarray], versions: Any) -> _Prepared:
         pointers = np.zeros(len(self.plan.buffers), np.int64)

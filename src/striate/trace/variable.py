@@ -189,6 +189,11 @@ class Variable(TensorOperators):
         """What a copy takes over."""
         return {k: v for k, v in self.__dict__.items() if k != "spare"}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Versions count within one process: what comes from another one gets a number here."""
+        self.__dict__.update(state)
+        self.commit(self._array)
+
 
 def _checked_name(name: str) -> str:
     if not isinstance(name, str) or "/" in name:
