@@ -95,6 +95,8 @@ def test_every_op(name: str, tmp_path: Path) -> None:
         One(name, params).export(tmp_path / "m.onnx", verbose=False, input_signature=specs)
         wanted = SPECS[name].truth(*(a.astype("float64") if a.dtype == np.float32 else a for a in arrays), **params)
         for found, y in zip(run(tmp_path / "m.onnx", arrays), wanted if isinstance(wanted, tuple) else [wanted]):
+            if name == "max_pool":  # there the maximum of nothing but padding is the lowest number
+                found = np.where((y == -np.inf) & (found == np.finfo("float32").min), y, found)
             close(found, y, 2e-4)
 
     check()

@@ -19,12 +19,14 @@ class Executable(Protocol):
     def __call__(
         self,
         inputs: Sequence[np.ndarray],
-        versions: tuple[Any, ...] | None = None,
+        versions: tuple[int, ...] | None = None,
         spare: Mapping[int, np.ndarray] = MappingProxyType({}),
     ) -> list[np.ndarray]:
         """Runs the graph; results are new arrays that alias neither the inputs nor the engine's memory.
 
-        `versions` changes when one of the stable inputs (see `Engine.compile`) does; None: they may have changed.
+        `versions` has a number for each stable input (see `Engine.compile`), in their order. It stands for the present
+        value and nothing else in this process (`Variable.version`), so what is computed from it may be shared with
+        other executables. None: they may have changed.
         `spare` holds arrays that nobody needs any more: the result of that number may be written to it.
         """
 

@@ -80,7 +80,7 @@ class NativeExecutable:
     def __call__(
         self,
         inputs: Sequence[np.ndarray],
-        versions: tuple[Any, ...] | None = None,
+        versions: tuple[int, ...] | None = None,
         spare: Mapping[int, np.ndarray] = MappingProxyType({}),
     ) -> list[np.ndarray]:
         return self._run(inputs, versions, spare, self._main.run)
@@ -88,7 +88,7 @@ class NativeExecutable:
     def timed(
         self,
         inputs: Sequence[np.ndarray],
-        versions: tuple[Any, ...] | None = None,
+        versions: tuple[int, ...] | None = None,
         spare: Mapping[int, np.ndarray] = MappingProxyType({}),
     ) -> tuple[list[np.ndarray], list[int]]:
         """As a call; says also how many nanoseconds each of `plan.steps` took."""
@@ -97,7 +97,7 @@ class NativeExecutable:
         return self._run(inputs, versions, spare, lambda *args: times.extend(run(*args))), times
 
     def _run(
-        self, inputs: Sequence[np.ndarray], versions: tuple[Any, ...] | None, spare: Mapping[int, np.ndarray], run: Any
+        self, inputs: Sequence[np.ndarray], versions: tuple[int, ...] | None, spare: Mapping[int, np.ndarray], run: Any
     ) -> list[np.ndarray]:
         prepared = self._prepare(inputs, versions)
         arrays = {slot: _native(inputs[index], dtype) for slot, index, dtype in self._given}
@@ -110,7 +110,7 @@ class NativeExecutable:
         run(prepared, arrays, memory)
         return [arrays[slot] if shape is None else arrays[slot].reshape(shape) for slot, shape in self._results]
 
-    def _prepare(self, inputs: Sequence[np.ndarray], versions: tuple[Any, ...] | None) -> _Prepared:
+    def _prepare(self, inputs: Sequence[np.ndarray], versions: tuple[int, ...] | None) -> _Prepared:
         """What depends on the weights alone, computed anew when their versions have changed."""
         found = self._prepared
         if found is not None and versions is not None and found.versions == versions:
@@ -122,7 +122,7 @@ class NativeExecutable:
                 found = self._prepared = self._compute(inputs, versions)
             return found
 
-    def _compute(self, inputs: Sequence[np.ndarray], versions: tuple[Any, ...] | None) -> _Prepared:
+    def _compute(self, inputs: Sequence[np.ndarray], versions: tuple[int, ...] | None) -> _Prepared:
         weights = {slot: _native(inputs[index], dtype) for slot, index, dtype in self._weights}
         known = self._fixed({**self._constants, **weights}, versions)
         if self._is_new:

@@ -20,7 +20,7 @@ class ReferenceExecutable:
         self.graph = graph
 
     def __call__(
-        self, inputs: Sequence[np.ndarray], versions: tuple[Any, ...] | None = None, spare: Any = None
+        self, inputs: Sequence[np.ndarray], versions: tuple[int, ...] | None = None, spare: Any = None
     ) -> list[np.ndarray]:
         return [np.array(result) for result in run_graph(self.graph, inputs)]
 
