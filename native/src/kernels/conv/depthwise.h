@@ -50,8 +50,11 @@ struct DepthwiseSpan {
     int64_t vectors;
     int lanes;          // wanted
     int where[kLanes];  // per lane, offset of its first source
-    int reach;          // so many sources from the first on belong to the vector
-    float* to;          // kLanes values per pixel
+    // Of shuffled lanes: their places in vector number `channel` / kLanes + i of targets, which repeat.
+    const int* patterns;
+    int64_t period, channel, outer;
+    int reach;  // so many sources from the first on belong to the vector
+    float* to;  // kLanes values per pixel
     int64_t to_step;
     const float* bias;  // a vector's worth for each vector, or null
     Clamp clamp;
@@ -79,6 +82,15 @@ inline Vec fetch(const S& s, const float* p, int64_t j) {
     return v;
 }
 
+// As `fetch`, where shuffled lanes stand at `where`.
+template <Fetch F>
+inline Vec taken(const DepthwiseSpan& s, const float* p, int64_t j, [[maybe_unused]] IVec where) {
+#if defined(__GNUC__) && !defined(__clang__)
+    if constexpr (F == Fetch::shuffled) return __builtin_shuffle(load(p), where + static_cast<int>(j));
+#endif
+    return fetch<F>(s, p, j);
+}
+
 // T neighbouring pixels, vectors [first, s.vectors) of channels, V at a time as long as there are as many. K: the taps
 // along the line, when known at compile time; 0 otherwise. Returns the first vector left.
 template <int T, int V, Fetch F, int K>
@@ -91,7 +103,13 @@ inline int64_t depthwise_vectors(const DepthwiseSpan& s, int64_t first) {
     const bool clamped = s.clamp.on;
     const Vec low = splat(s.clamp.low), high = splat(s.clamp.high);
     for (; first + V <= vectors; first += V) {
-        const int64_t at = first * kLanes, source_at = F == Fetch::same ? 0 : at;
+        const int64_t at = first * kLanes;
+        int64_t source_at = F == Fetch::same ? 0 : at;
+        [[maybe_unused]] IVec where = {};
+        if constexpr (F == Fetch::shuffled) {
+            where = load_lanes(s.patterns + (s.channel / kLanes + first) % s.period * kLanes);
+            source_at = ((s.channel + at) / s.outer - s.channel / s.outer) * inner;
+        }
         Vec acc[T][V] = {};
         for (int64_t a = 0; a < s.taps[0]; ++a)
             for (int64_t b = 0; b < s.taps[1]; ++b) {
@@ -106,7 +124,7 @@ inline int64_t depthwise_vectors(const DepthwiseSpan& s, int64_t first) {
 #pragma GCC unroll 8
                             for (int t = 0; t < T; ++t)
                                 acc[t][v] +=
-                                    fetch<F>(s, p + t * pixel + (F == Fetch::same ? 0 : v * kLanes), j) * weight;
+                                    taken<F>(s, p + t * pixel + (F == Fetch::same ? 0 : v * kLanes), j, where) * weight;
                         }
             }
 #pragma GCC unroll 4
@@ -170,6 +188,7 @@ public:
             span_.inner = 1;
             order_lanes();
         }
+        list_patterns();
         span_.pixel_step = axis[2].source_step * pixel;
         for (int i = 2; i >= 0; --i) {
             span_.tap_step[i] = axis[i].offset_step * pixel;
@@ -228,6 +247,10 @@ private:
             if ((end - c) % kLanes) channels<Fetch::whole>(line, end - kLanes, kLanes);
             return;
         }
+        if (period_ && line.room && end - c >= kLanes) {
+            channels<Fetch::shuffled>(line, c, kLanes, (end - c) / kLanes);
+            c += (end - c) / kLanes * kLanes;
+        }
         while (d_.outer % kLanes == 0 && !d_.finish.residual && c < end) {
             const int64_t last = std::min(end, (c / d_.outer + 1) * d_.outer);
             channels<Fetch::same>(line, c, kLanes, (last - c) / kLanes);
@@ -285,6 +308,13 @@ private:
         span_.lanes = lanes;
         span_.vectors = vectors;
         if constexpr (F == Fetch::shuffled || F == Fetch::spread || F == Fetch::gathered) place_lanes(c, lanes);
+        if constexpr (F == Fetch::shuffled) {
+            const bool several = vectors > 1 && period_;
+            span_.patterns = several ? patterns_ : span_.where;
+            span_.period = several ? period_ : 1;
+            span_.channel = c;
+            span_.outer = d_.outer;
+        }
         span_.taps[0] = line.taps[0];
         span_.taps[1] = line.taps[1];
         const Finish& f = d_.finish;
@@ -304,6 +334,21 @@ private:
             pixels<F, Wide>(first, static_cast<int>(last - first), 0);
         }
         for (int64_t j = hi; j < line.end; ++j) border<F, Wide>(j);
+    }
+
+    // Where the lanes of whole vectors stand, if that repeats soon and one vector of sources always does.
+    void list_patterns() {
+        int64_t period = 1;
+        while (period <= kMostPatterns && period * kLanes % d_.outer) ++period;
+        const int64_t reach = ((kLanes + d_.outer - 2) / d_.outer + 1) * d_.inner;
+        const bool grouped = d_.outer > 1 && d_.outer % kLanes && !is_wide(d_.outer, d_.inner);
+        period_ = 0;
+        if (!kShuffles || !grouped || period > kMostPatterns || reach > kLanes || d_.finish.residual) return;
+        period_ = period;
+        for (int64_t i = 0; i < period; ++i) {
+            place_lanes(i * kLanes, kLanes);
+            std::copy(span_.where, span_.where + kLanes, patterns_ + i * kLanes);
+        }
     }
 
     void place_lanes(int64_t c, int lanes) {
@@ -412,6 +457,9 @@ private:
     const DepthwiseLine* line_ = nullptr;
     int64_t lo_, hi_, source_channel_ = 0, channel_ = 0;
     int order_[kMostWide][kMostWide][kLanes];
+    static constexpr int64_t kMostPatterns = 4;
+    int64_t period_ = 0;  // of vectors of targets, 0: taken one by one
+    int patterns_[kMostPatterns * kLanes];
     float bias_[kLanes];  // where a vector of channels is not whole
     DepthwiseSpan span_;
 };
