@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -58,11 +59,37 @@ private:
     std::atomic<int> asleep_{0};
 };
 
+// The items of one thread: it takes them from the front, and who has none left takes them from the back. So a thread
+// meets in step after step what it has in its caches, and a slow core is still helped.
+class alignas(64) Share {
+public:
+    void fill(std::int64_t first, std::int64_t end) { range_.store(pack(first, end), std::memory_order_relaxed); }
+
+    // The next item, or -1.
+    std::int64_t take(bool own) {
+        std::uint64_t range = range_.load(std::memory_order_relaxed);
+        for (;;) {
+            const std::int64_t first = range & kLow, end = range >> 32;
+            if (first >= end) return -1;
+            const std::uint64_t rest = own ? pack(first + 1, end) : pack(first, end - 1);
+            if (range_.compare_exchange_weak(range, rest, std::memory_order_relaxed)) return own ? first : end - 1;
+        }
+    }
+
+private:
+    static constexpr std::uint64_t kLow = 0xffffffff;
+    static std::uint64_t pack(std::int64_t first, std::int64_t end) {
+        return static_cast<std::uint64_t>(end) << 32 | static_cast<std::uint64_t>(first);
+    }
+
+    std::atomic<std::uint64_t> range_{0};
+};
+
 // One job at a time has the workers. `state_` counts the workers inside the job (low bits), says whether it is open for
 // more of them, and numbers the jobs (high bits): a caller never waits for a worker that did not come.
 class Pool final : public ThreadPool {
 public:
-    explicit Pool(int threads) : threads_(threads) {
+    explicit Pool(int threads) : threads_(threads), shares_(static_cast<std::size_t>(threads)) {
         for (int t = 1; t < threads; ++t) workers_.emplace_back([this, t] { work(t); });
     }
 
@@ -82,24 +109,34 @@ public:
         }
         body_ = body;
         context_ = context;
-        count_ = count;
-        next_.store(0, std::memory_order_relaxed);
-        state_.fetch_add(kJob + kOpen);
-        idle_.wake();
-        take(0);
-        state_.fetch_sub(kOpen);
-        done_.await([this] { return (state_.load() & kInside) == 0; });
+        for (base_ = 0; base_ < count; base_ += kMost) run_part(std::min(kMost, count - base_));
         busy_.store(false, std::memory_order_release);
     }
 
 private:
     static constexpr std::uint64_t kInside = 0xffff, kOpen = 0x10000, kJob = 0x20000;
 
+    static constexpr std::int64_t kMost = 0xffffffff;  // items that a share can number
+
+    void run_part(std::int64_t count) {
+        for (int t = 0; t < threads_; ++t)
+            shares_[static_cast<std::size_t>(t)].fill(split(count, t), split(count, t + 1));
+        state_.fetch_add(kJob + kOpen);
+        idle_.wake();
+        take(0);
+        state_.fetch_sub(kOpen);
+        done_.await([this] { return (state_.load() & kInside) == 0; });
+    }
+
+    // The first item of a thread; the caller, who is here already, has the larger half.
+    std::int64_t split(std::int64_t count, std::int64_t thread) const {
+        return (count / threads_) * thread + std::min(count % threads_, thread);
+    }
+
     void take(int thread) {
-        for (;;) {
-            const std::int64_t i = next_.fetch_add(1, std::memory_order_relaxed);
-            if (i >= count_) return;
-            body_(context_, i, thread);
+        for (int t = 0; t < threads_; ++t) {
+            Share& share = shares_[static_cast<std::size_t>((thread + t) % threads_)];
+            for (std::int64_t i; (i = share.take(t == 0)) >= 0;) body_(context_, base_ + i, thread);
         }
     }
 
@@ -125,8 +162,8 @@ private:
     std::vector<std::thread> workers_;
     Body body_ = nullptr;
     void* context_ = nullptr;
-    std::int64_t count_ = 0;
-    alignas(64) std::atomic<std::int64_t> next_{0};
+    std::int64_t base_ = 0;
+    std::vector<Share> shares_;
     alignas(64) std::atomic<std::uint64_t> state_{0};
     std::atomic<bool> busy_{false}, stop_{false};
     Gate idle_, done_;

@@ -1,5 +1,5 @@
-// A pool that sleeps when idle. Work is handed out from a counter, so a slow core takes less of it; which thread runs
-// which index never influences a result.
+// A pool that sleeps when idle. Each thread begins with its own part of the work, the same in every step, and then
+// takes what slower ones have not begun; which thread runs which index never influences a result.
 #pragma once
 #include <cstdint>
 

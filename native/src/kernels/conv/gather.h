@@ -336,9 +336,25 @@ inline FetchAhead::Weights next_weights(const Gather& g, const Cut& cut, int64_t
     return {g.panels + first * g.panel_size() + tile * floats, floats};
 }
 
-inline void gather_item(const Gather& g, const Phase& phase, const Cut& cut, int64_t item, TableBuilder& table) {
+// The items of a thread's share of a phase: of the tiles if these weigh more than the panels, else of the panels. It
+// takes block of panels after block of panels through its share, so what one layer writes stays with the core that
+// reads it in the next.
+struct Share {
+    int64_t m0, m1, n0, n1;
+
+    Share(const Gather& g, const Cut& cut, int64_t part, int64_t parts) : m0(0), m1(cut.m), n0(0), n1(cut.n) {
+        const int64_t values = cut.lines * cut.pixels * (g.source_channels + g.target_channels);
+        const bool tiles =
+            cut.m >= parts && (cut.n < parts || values > g.groups * g.panels_per_group() * g.panel_size());
+        (tiles ? m0 : n0) = (tiles ? cut.m : cut.n) * part / parts;
+        (tiles ? m1 : n1) = (tiles ? cut.m : cut.n) * (part + 1) / parts;
+    }
+    int64_t items() const { return (m1 - m0) * (n1 - n0); }
+};
+
+inline void gather_item(const Gather& g, const Phase& phase, const Cut& cut, int64_t mi, int64_t ni,
+                        TableBuilder& table) {
     const int64_t per_group = g.panels_per_group(), panels = g.groups * per_group;
-    const int64_t mi = item % cut.m, ni = item / cut.m;
     const int64_t tile0 = cut.tiles * mi / cut.m, tile1 = cut.tiles * (mi + 1) / cut.m;
     const int64_t panel0 = panels * ni / cut.n, panel1 = panels * (ni + 1) / cut.n;
     for (int64_t i = tile0; i < tile1; ++i) {
@@ -369,27 +385,31 @@ void gather_run(const Gather& g, int64_t phases, const Step& s, PhaseOf&& phase_
     const GatherScratch layout = gather_scratch(g, s.pool->threads());
     char* scratch = static_cast<char*>(s.scratch);
     std::memset(scratch, 0, layout.zeros);
-    int64_t most = 0, total = 0;
     Gather untouched = g;  // what no tap reaches has no groups
     untouched.groups = 1;
     untouched.width = g.target_channels;
     const auto gather_of = [&](const Phase& p) -> const Gather& {
         return p.axis[0].taps && p.axis[1].taps && p.axis[2].taps ? g : untouched;
     };
+    const int64_t parts = s.pool->threads();
+    int64_t most = 0, total = 0;
     for (int64_t i = 0; i < phases; ++i) {
         const Phase phase = phase_of(i);
-        const int64_t items = cut_phase(gather_of(phase), phase).items();
-        most = std::max(most, items);
-        total += items;
+        const Cut cut = cut_phase(gather_of(phase), phase);
+        for (int64_t part = 0; part < parts; ++part)
+            most = std::max(most, Share(gather_of(phase), cut, part, parts).items());
+        total += cut.items();
     }
     // A phase with fewer items than the largest leaves its last numbers idle; all phases are about as large.
-    parallel_for(*s.pool, most * phases, total > 2, [&](int64_t index, int thread) {
-        const Phase phase = phase_of(index / most);
+    parallel_for(*s.pool, parts * phases * most, total > 2, [&](int64_t index, int thread) {
+        const Phase phase = phase_of(index / most % phases);
         const Gather& own = gather_of(phase);
         const Cut cut = cut_phase(own, phase);
-        if (index % most >= cut.items()) return;
+        const Share share(own, cut, index / most / phases, parts);
+        const int64_t i = index % most, tiles = share.m1 - share.m0;
+        if (i >= share.items()) return;
         TableBuilder table(own, layout, scratch, thread);
-        gather_item(own, phase, cut, index % most, table);
+        gather_item(own, phase, cut, share.m0 + i % tiles, share.n0 + i / tiles, table);
     });
 }
 
