@@ -314,6 +314,31 @@ def test_idle_memory_has_a_bound():
         kernels.set_idle_bound(512 << 20)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64", "uint8", "bool"])
+def test_large_results_take_the_memory_of_those_that_nobody_holds(dtype):
+    kernels.release_memory()
+    shape, wanted = (3, 1 << 17), np.dtype(dtype)
+    first = kernels.empty(shape, wanted)
+    assert (first.shape, first.dtype, first.flags.c_contiguous, first.flags.writeable) == (shape, wanted, True, True)
+    address, view = first.ctypes.data, first[1:]
+    assert view.base is first  # whoever counts references to a result counts its views
+    first[...] = view[...] = 1
+    del first
+    assert kernels.empty(shape, wanted).ctypes.data != address, "the view still refers to it"
+    del view
+    assert kernels.empty(shape, wanted).ctypes.data == address
+    assert kernels.empty((3, 1 << 16), wanted).ctypes.data != address, "much too large"
+    assert kernels.Arena(3 << 17).address != address, "what a caller may keep for long is no scratch memory"
+    kernels.release_memory()
+    assert kernels.idle_bytes() == 0
+
+
+def test_small_and_unusual_results_are_arrays_of_numpy():
+    assert kernels.empty((4,), np.dtype("float32")).flags.owndata
+    assert kernels.empty((1 << 20,), np.dtype("float16")).flags.owndata
+    assert kernels.empty((0, 1 << 20), np.dtype("float32")).shape == (0, 1 << 20)
+
+
 def test_arena_of_a_running_call():
     with kernels.arena(0) as memory:
         assert memory.address % 64 == 0

@@ -183,10 +183,35 @@ struct Arena {
     std::size_t nbytes;
 };
 
+nb::capsule keeper_of(std::shared_ptr<Block> block) {
+    return {new std::shared_ptr<Block>(std::move(block)),
+            [](void* p) noexcept { delete static_cast<std::shared_ptr<Block>*>(p); }};
+}
+
 nb::ndarray<nb::numpy, std::uint8_t, nb::ndim<1>> arena_view(const Arena& arena) {
-    auto* kept = new std::shared_ptr<Block>(arena.block);
-    nb::capsule owner(kept, [](void* p) noexcept { delete static_cast<std::shared_ptr<Block>*>(p); });
-    return {arena.block->data, {arena.nbytes}, owner};
+    return {arena.block->data, {arena.nbytes}, keeper_of(arena.block)};
+}
+
+nb::dlpack::dtype array_dtype(DType dtype) {
+    switch (dtype) {
+        case DType::f32: return nb::dtype<float>();
+        case DType::f64: return nb::dtype<double>();
+        case DType::i32: return nb::dtype<std::int32_t>();
+        case DType::i64: return nb::dtype<std::int64_t>();
+        case DType::u8: return nb::dtype<std::uint8_t>();
+        case DType::b8: return nb::dtype<bool>();
+    }
+    return {};
+}
+
+// An array that owns a block: its views refer to it, as to any array that owns its memory.
+nb::ndarray<nb::numpy> result_array(const std::vector<std::size_t>& shape, const std::string& name) {
+    const DType dtype = parse_dtype(name);
+    std::size_t nbytes = dtype_size(dtype);
+    for (const std::size_t n : shape) nbytes *= n;
+    auto block = acquire_block(nbytes, Use::result);
+    void* data = block->data;
+    return {data, shape.size(), shape.data(), keeper_of(std::move(block)), nullptr, array_dtype(dtype)};
 }
 
 nb::dict activation_ids() {
@@ -247,6 +272,7 @@ NB_MODULE(_native, m) {
     m.def("activation_ids", &activation_ids);
     m.def("elementwise_ops", &elementwise_ops);
     m.def("run_kernel", &run_kernel);
+    m.def("result_array", &result_array);
     m.def("idle_bytes", &idle_bytes);
     m.def("set_idle_bound", &set_idle_bound);
     m.def("release_idle", &release_idle);

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <mutex>
 #include <new>
@@ -15,6 +16,10 @@ constexpr std::size_t kHuge = std::size_t{2} << 20;
 constexpr std::size_t kSmall = 4096;
 constexpr std::size_t kDefaultBound = std::size_t{512} << 20;
 
+std::size_t least_huge(Use use) { return use == Use::scratch ? kHuge : 8 * kHuge; }
+std::size_t most_taken(std::size_t nbytes, Use use) {
+    return use == Use::scratch ? 4 * nbytes + kHuge : nbytes + nbytes / 8;
+}
 std::size_t rounded(std::size_t n, std::size_t unit) { return (n + unit - 1) / unit * unit; }
 
 // Never destroyed: blocks may come back while the process ends.
@@ -53,13 +58,14 @@ void give_back(Block* block) {
     freed = overflow(pool, pool.bound);
 }
 
-// The smallest idle block that fits and is not much too large.
-std::unique_ptr<Block> take(Idle& pool, std::size_t nbytes) {
+// The smallest idle block that fits and is not much too large; of equal ones the last, which caches may still hold.
+std::unique_ptr<Block> take(Idle& pool, std::size_t nbytes, Use use) {
     std::lock_guard<std::mutex> lock(pool.mutex);
     auto best = pool.blocks.end();
     for (auto it = pool.blocks.begin(); it != pool.blocks.end(); ++it)
-        if ((*it)->size >= nbytes && (best == pool.blocks.end() || (*it)->size < (*best)->size)) best = it;
-    if (best == pool.blocks.end() || (*best)->size > 4 * nbytes + kHuge) return nullptr;
+        if ((*it)->use == use && (*it)->size >= nbytes && (best == pool.blocks.end() || (*it)->size <= (*best)->size))
+            best = it;
+    if (best == pool.blocks.end() || (*best)->size > std::max(most_taken(nbytes, use), kSmall)) return nullptr;
     std::unique_ptr<Block> block = std::move(*best);
     pool.blocks.erase(best);
     pool.bytes -= block->size;
@@ -68,8 +74,8 @@ std::unique_ptr<Block> take(Idle& pool, std::size_t nbytes) {
 
 }  // namespace
 
-Block::Block(std::size_t nbytes) {
-    const bool large = nbytes >= kHuge;
+Block::Block(std::size_t nbytes, Use use) : use(use) {
+    const bool large = nbytes >= least_huge(use);
     size = rounded(nbytes ? nbytes : 1, large ? kHuge : kSmall);
     if (size < nbytes || posix_memalign(&data, large ? kHuge : std::size_t{64}, size) != 0) throw std::bad_alloc();
 #if defined(MADV_HUGEPAGE)
@@ -79,11 +85,11 @@ Block::Block(std::size_t nbytes) {
 
 Block::~Block() { std::free(data); }
 
-std::shared_ptr<Block> acquire_block(std::size_t nbytes) {
+std::shared_ptr<Block> acquire_block(std::size_t nbytes, Use use) {
     static const int registered = pthread_atfork(nullptr, nullptr, in_child);
     (void)registered;
-    std::unique_ptr<Block> block = take(idle(), nbytes);
-    if (!block) block = std::make_unique<Block>(nbytes);
+    std::unique_ptr<Block> block = take(idle(), nbytes, use);
+    if (!block) block = std::make_unique<Block>(nbytes, use);
     return std::shared_ptr<Block>(block.release(), give_back);
 }
 

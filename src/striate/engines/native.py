@@ -105,7 +105,7 @@ class NativeExecutable:
         for slot, shape, dtype in self._outputs:
             old = used.get(slot)
             usable = old is not None and old.shape == shape and old.dtype == dtype
-            arrays[slot] = old if old is not None and usable else np.empty(shape, dtype)
+            arrays[slot] = old if old is not None and usable else kernels.empty(shape, dtype)
         memory = kernels.acquire(self.plan.arena_bytes) if self.plan.arena_bytes else None
         run(prepared, arrays, memory)
         return [arrays[slot] if shape is None else arrays[slot].reshape(shape) for slot, shape in self._results]

@@ -25,6 +25,7 @@ __all__ = [
     "aligned_empty",
     "arena",
     "available_isas",
+    "empty",
     "get_num_threads",
     "idle_bytes",
     "isa",
@@ -37,6 +38,8 @@ __all__ = [
 ]
 
 _ALIGNMENT = 64
+_POOLED = 1 << 17  # bytes: smaller arrays stay with the allocator between calls
+_KNOWN = frozenset({"float32", "float64", "int32", "int64", "uint8", "bool"})  # dtypes of kernels
 _LARGEST = 1 << 62  # bytes: more is no number for C++
 
 activation_ids = _native.activation_ids  # () -> {name: id}, the activations that kernels know
@@ -62,6 +65,15 @@ def aligned_empty(shape: Sequence[int], dtype: Any) -> np.ndarray:
     raw = np.empty(nbytes + _ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % _ALIGNMENT
     return raw[start : start + nbytes].view(wanted).reshape(shape)
+
+
+def empty(shape: Sequence[int], dtype: np.dtype[Any]) -> np.ndarray:
+    """An uninitialised array for a result. A large one takes the memory of one that nobody refers to any more: the
+    system clears new pages, which may take longer than computing what goes into them.
+    """
+    if prod(shape) * dtype.itemsize < _POOLED or dtype.name not in _KNOWN:
+        return np.empty(shape, dtype)
+    return _native.result_array(shape, dtype.name)
 
 
 def acquire(nbytes: int) -> Arena:
