@@ -157,3 +157,14 @@ def test_a_variable_of_another_process_has_a_version_of_this_one(tmp_path):
     assert len({v.version for v in own + theirs}) == 80
     with pytest.raises(ValueError, match="read-only"):
         theirs[0].array[...] = 1
+
+
+def test_what_stays_lies_together_and_nothing_else_with_it(network):
+    compiled, arrays = Jit(network).compiled(image())
+    compiled.timed(arrays)
+    plan = compiled.executable
+    staying = [plan._prepared.arrays[slot] for slot in plan._kept.slots]
+    made_on_the_way = {o.slot for s in plan.plan.once for o in s.outputs} - plan._kept.slots
+    assert len(staying) > 3 and made_on_the_way, "folded kernels before they are packed"
+    assert len({id(a.base) for a in staying}) == 1
+    assert staying[0].base.nbytes < sum(a.nbytes for a in staying) + 64 * (len(staying) + 1)

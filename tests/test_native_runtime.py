@@ -357,3 +357,17 @@ def test_names():
     ids = kernels.activation_ids()
     assert (ids["linear"], ids["relu"]) == (0, 1)
     assert sorted(ids.values()) == list(range(len(ids)))
+
+
+@pytest.mark.parametrize("size", [1, 1000, 1 << 20])
+def test_arrays_together_start_at_cache_lines_of_one_memory(size):
+    shapes = {"float32": (size, 3), "int64": (0,), "float64": (), "uint8": (5,)}
+    kinds = [(shape, np.dtype(name)) for name, shape in shapes.items()]
+    arrays = kernels.together(kinds)
+    assert [(a.shape, a.dtype) for a in arrays] == kinds
+    assert all(a.ctypes.data % 64 == 0 and a.flags.c_contiguous and a.flags.aligned for a in arrays)
+    assert len({id(a.base) for a in arrays}) == 1
+    for i, a in enumerate(arrays):
+        a[...] = i
+    assert all((a == i).all() for i, a in enumerate(arrays)), "they do not overlap"
+    assert kernels.together([]) == []

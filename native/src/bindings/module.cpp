@@ -194,12 +194,18 @@ nb::ndarray<nb::numpy, std::uint8_t, nb::ndim<1>> arena_view(const Arena& arena)
 
 nb::dlpack::dtype array_dtype(DType dtype) {
     switch (dtype) {
-        case DType::f32: return nb::dtype<float>();
-        case DType::f64: return nb::dtype<double>();
-        case DType::i32: return nb::dtype<std::int32_t>();
-        case DType::i64: return nb::dtype<std::int64_t>();
-        case DType::u8: return nb::dtype<std::uint8_t>();
-        case DType::b8: return nb::dtype<bool>();
+        case DType::f32:
+            return nb::dtype<float>();
+        case DType::f64:
+            return nb::dtype<double>();
+        case DType::i32:
+            return nb::dtype<std::int32_t>();
+        case DType::i64:
+            return nb::dtype<std::int64_t>();
+        case DType::u8:
+            return nb::dtype<std::uint8_t>();
+        case DType::b8:
+            return nb::dtype<bool>();
     }
     return {};
 }

@@ -16,7 +16,6 @@ constexpr std::size_t kHuge = std::size_t{2} << 20;
 constexpr std::size_t kSmall = 4096;
 constexpr std::size_t kDefaultBound = std::size_t{512} << 20;
 
-std::size_t least_huge(Use use) { return use == Use::scratch ? kHuge : 8 * kHuge; }
 std::size_t most_taken(std::size_t nbytes, Use use) {
     return use == Use::scratch ? 4 * nbytes + kHuge : nbytes + nbytes / 8;
 }
@@ -75,8 +74,8 @@ std::unique_ptr<Block> take(Idle& pool, std::size_t nbytes, Use use) {
 }  // namespace
 
 Block::Block(std::size_t nbytes, Use use) : use(use) {
-    const bool large = nbytes >= least_huge(use);
-    size = rounded(nbytes ? nbytes : 1, large ? kHuge : kSmall);
+    const bool large = nbytes >= (use == Use::scratch ? kHuge : 2 * kHuge);
+    size = rounded(nbytes ? nbytes : 1, large && use == Use::scratch ? kHuge : kSmall);
     if (size < nbytes || posix_memalign(&data, large ? kHuge : std::size_t{64}, size) != 0) throw std::bad_alloc();
 #if defined(MADV_HUGEPAGE)
     if (large) (void)madvise(data, size, MADV_HUGEPAGE);

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
+from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -65,10 +66,16 @@ class Kept:
                 wanted.update(o.slot for o in step.inputs)
         return chosen[::-1]
 
-    def room(self, steps: Iterable[Step]) -> dict[int, np.ndarray]:
-        """Memory for what `steps` compute."""
-        buffers = {o.slot: self.plan.buffers[o.slot] for step in steps for o in step.outputs}
-        return {i: kernels.aligned_empty(b.shape, dtypes.as_numpy(b.dtype)) for i, b in buffers.items()}
+    def room(self, steps: Iterable[Step], missing: Collection[int]) -> dict[int, np.ndarray]:
+        """Memory for what `steps` compute: what is `missing`, side by side, and what they need only in between."""
+        slots = dict.fromkeys(o.slot for step in steps for o in step.outputs)
+        staying = [slot for slot in slots if slot in missing]
+        arrays = dict(zip(staying, kernels.together(map(self._kind, staying))))
+        return arrays | {slot: kernels.aligned_empty(*self._kind(slot)) for slot in slots if slot not in missing}
+
+    def _kind(self, slot: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        buffer = self.plan.buffers[slot]
+        return buffer.shape, dtypes.as_numpy(buffer.dtype)
 
     def _names(self, versions: Sequence[int]) -> dict[int, bytes]:
         """Of each result that is the same wherever the same kernels meet the same weights: its digest."""

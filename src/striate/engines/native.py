@@ -132,7 +132,7 @@ class NativeExecutable:
         missing = self._kept.slots - kept.keys()
         if missing:
             steps = self._kept.steps(missing)
-            made = self._kept.room(steps)
+            made = self._kept.room(steps, missing)
             _Sequence(self.plan, steps).run(known, made, None)
             made = {slot: made[slot] for slot in missing}
             self._kept.share(names, made)

@@ -6,8 +6,9 @@ that this processor runs, or the one that `STRIATE_ISA` names; one that it can't
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from math import prod
 from typing import Any
 
@@ -35,9 +36,11 @@ __all__ = [
     "set_idle_bound",
     "set_isa",
     "set_num_threads",
+    "together",
 ]
 
 _ALIGNMENT = 64
+_HUGE = 2 << 20  # bytes of a huge page, which NumPy asks for from twice as many on
 _POOLED = 1 << 17  # bytes: smaller arrays stay with the allocator between calls
 _KNOWN = frozenset({"float32", "float64", "int32", "int64", "uint8", "bool"})  # dtypes of kernels
 _LARGEST = 1 << 62  # bytes: more is no number for C++
@@ -61,10 +64,13 @@ def release_memory() -> None:
 def aligned_empty(shape: Sequence[int], dtype: Any) -> np.ndarray:
     """An uninitialised array that starts at a cache line."""
     wanted = np.dtype(dtype)
-    nbytes = prod(shape) * wanted.itemsize
-    raw = np.empty(nbytes + _ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % _ALIGNMENT
-    return raw[start : start + nbytes].view(wanted).reshape(shape)
+    return _aligned(prod(shape) * wanted.itemsize, _ALIGNMENT).view(wanted).reshape(shape)
+
+
+def _aligned(nbytes: int, alignment: int) -> np.ndarray:
+    raw = np.empty(nbytes + alignment, np.uint8)
+    start = -raw.ctypes.data % alignment
+    return raw[start : start + nbytes]
 
 
 def empty(shape: Sequence[int], dtype: np.dtype[Any]) -> np.ndarray:
@@ -74,6 +80,22 @@ def empty(shape: Sequence[int], dtype: np.dtype[Any]) -> np.ndarray:
     if prod(shape) * dtype.itemsize < _POOLED or dtype.name not in _KNOWN:
         return np.empty(shape, dtype)
     return _native.result_array(shape, dtype.name)
+
+
+def together(kinds: Iterable[tuple[Sequence[int], np.dtype[Any]]]) -> list[np.ndarray]:
+    """Uninitialised arrays of these shapes and dtypes side by side, each from a cache line on. What lies together can
+    have huge pages, which single weights are too small for: a layer that walks through megabytes of them waits for
+    their addresses too.
+    """
+    kinds = list(kinds)
+    ends = list(accumulate(-(-prod(shape) * dtype.itemsize // _ALIGNMENT) * _ALIGNMENT for shape, dtype in kinds))
+    total = ends[-1] if ends else 0
+    memory = _aligned(total, _HUGE if total >= 2 * _HUGE else _ALIGNMENT)
+    starts = [0, *ends]
+    return [
+        memory[start : start + prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
+        for start, (shape, dtype) in zip(starts, kinds)
+    ]
 
 
 def acquire(nbytes: int) -> Arena:

@@ -26,7 +26,16 @@ struct Gather {
     int64_t panel_size() const { return taps() * depth * kPanel; }
     int64_t runs() const { return merge ? kernel[0] * kernel[1] : taps(); }
     int64_t run_length() const { return merge ? kernel[2] * depth : depth; }
+    int64_t image_floats() const { return source_dims[0] * source_dims[1] * source_dims[2] * source_channels; }
 };
+
+// Rows a multiple of so many floats apart share one set of the first-level cache, which holds fewer lines than a tile
+// has rows: where panels read a tile's rows again and again, they are copied to where they do not.
+constexpr int64_t kSetFloats = 1024, kApart = 16, kMostCopied = 1 << 16, kLeastReads = 2;
+
+inline bool copies_rows(const Gather& g) {
+    return !g.merge && g.groups == 1 && g.runs() * kRows * g.run_length() <= kMostCopied;
+}
 
 // Scratch: one line of zeros that all threads read, and per thread a pointer table.
 struct GatherScratch {
@@ -41,7 +50,8 @@ inline GatherScratch gather_scratch(const Gather& g, int threads) {
     s.zeros = round_up(sizeof(float) * std::max<std::size_t>(length, g.source_channels));
     s.pointers = round_up(sizeof(float*) * runs * kRows);
     s.offsets = round_up(sizeof(int64_t) * runs);
-    s.copies = g.merge ? round_up(sizeof(float) * runs * kRows * length) : 0;
+    const std::size_t apart = copies_rows(g) ? kApart : 0;
+    s.copies = g.merge || apart ? round_up(sizeof(float) * runs * kRows * (length + apart)) : 0;
     s.per_thread = s.pointers + s.offsets + s.copies;
     s.total = s.zeros + s.per_thread * threads;
     return s;
@@ -100,7 +110,7 @@ public:
         const Axis* a = phase.axis;
         const int64_t j2 = position % a[2].count, j1 = position / a[2].count % a[1].count;
         const int64_t j0 = position / a[2].count / a[1].count;
-        const int64_t source = g_.source_dims[0] * g_.source_dims[1] * g_.source_dims[2] * g_.source_channels;
+        const int64_t source = g_.image_floats();
         for (int r = 0; r < rows; ++r) targets(first + r, j0, j1, j2, r, 1);
         runs_ = 0;
         for (int64_t t0 = 0; t0 < a[0].taps; ++t0)
@@ -135,6 +145,18 @@ public:
         return {rows_, offsets_, runs_, g_.run_length()};
     }
     float* const* out() const { return out_; }
+
+    // The same runs in memory of this thread.
+    Runs apart(const Runs& runs, int rows) {
+        const int64_t step = runs.length + kApart;
+        for (int64_t q = 0; q < runs.count; ++q)
+            for (int r = 0; r < rows; ++r) {
+                float* to = copies_ + (q * kRows + r) * step;
+                std::memcpy(to, rows_[q * kRows + r], sizeof(float) * static_cast<std::size_t>(runs.length));
+                rows_[q * kRows + r] = to;
+            }
+        return runs;
+    }
 
 private:
     int64_t first_tap(int axis, int64_t t) const {
@@ -357,6 +379,9 @@ inline void gather_item(const Gather& g, const Phase& phase, const Cut& cut, int
     const int64_t per_group = g.panels_per_group(), panels = g.groups * per_group;
     const int64_t tile0 = cut.tiles * mi / cut.m, tile1 = cut.tiles * (mi + 1) / cut.m;
     const int64_t panel0 = panels * ni / cut.n, panel1 = panels * (ni + 1) / cut.n;
+    const int64_t distance =
+        cut.rows == Rows::of_pixel ? g.image_floats() : phase.axis[2].source_step * g.source_channels;
+    const bool crowded = distance % kSetFloats == 0 && panel1 - panel0 >= kLeastReads && copies_rows(g);
     for (int64_t i = tile0; i < tile1; ++i) {
         const int64_t first = cut.begin(i);
         const int rows = static_cast<int>(cut.end(i) - first);
@@ -368,6 +393,7 @@ inline void gather_item(const Gather& g, const Phase& phase, const Cut& cut, int
         t.ldb = kPanel;
         const bool follows = cut.rows != Rows::of_pixel;  // the next tile stands right after this one
         const FetchAhead ahead(g, phase, t, rows, panel1 - panel0, next_weights(g, cut, ni, i), follows);
+        if (crowded) t.runs = table.apart(t.runs, rows);
         for (int64_t p = panel0; p < panel1; ++p) {
             const int64_t group = p / per_group, column = p % per_group * kPanel;
             t.panel = g.panels + p * g.panel_size();
