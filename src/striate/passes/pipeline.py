@@ -14,6 +14,7 @@ from striate.passes.fuse_blocks import fuse_blocks
 from striate.passes.pads import merge_pads
 from striate.passes.pooling import shrink_pooling
 from striate.passes.simplify import simplify
+from striate.passes.strides import thin
 from striate.primitives import infer_node
 
 
@@ -29,6 +30,7 @@ def optimize(graph: Graph, stable: frozenset[int]) -> Graph:
         merge_common,
         lambda g: fold_affine(g, stable),
         fold_constants,
+        thin,
         lambda g: fuse(g, stable, activations),
         fuse_blocks,
     ):
