@@ -33,10 +33,11 @@ class Gate {
 public:
     template <class Ready>
     void await(Ready ready) {
+        if (ready()) return;
         const auto until = std::chrono::steady_clock::now() + kSpin;
-        while (!ready()) {
-            for (int i = 0; i < 16; ++i) relax();
-            if (std::chrono::steady_clock::now() < until) continue;
+        for (int i = 1; !ready(); ++i) {
+            relax();  // up to 140 cycles: each may be the last
+            if (i % 16 || std::chrono::steady_clock::now() < until) continue;
             std::unique_lock<std::mutex> lock(mutex_);
             asleep_.fetch_add(1);
             wake_.wait(lock, ready);
