@@ -77,26 +77,35 @@ struct Block {
 
 // Items: bands of lines, and panels where each is on its own. From the shape alone.
 struct BlockCut {
-    int64_t bands, panels, items;
+    int64_t lines, bands, panels, items;  // lines: of a band
 
     explicit BlockCut(const Block& b) {
-        constexpr int64_t kLeast = 14, kItems = 16;  // a band computes some lines of its neighbour's again
+        constexpr int64_t kItems = 32;
         panels = b.projects() ? 1 : b.panels();
         const int64_t wanted = std::max<int64_t>(kItems / std::max<int64_t>(b.batch * panels, 1), 1);
-        bands = std::clamp<int64_t>(b.out_height * b.stride / kLeast, 1, wanted);
+        const int64_t units = (b.out_height + b.lines() - 1) / b.lines();
+        lines = (units + wanted - 1) / wanted * b.lines();
+        bands = (b.out_height + lines - 1) / lines;
         items = b.batch * panels * bands;
     }
 };
 
+// Where a thread stands: the next band of the same panels finds the lines of the expansion that it shares with this
+// one.
+struct BlockPlace {
+    int64_t image = -1, panel = 0, output = 0, next = 0;  // lines: of the output, of the expansion
+};
+
 struct BlockScratch {
-    std::size_t ring, lines, copies, sources, targets, total;
+    std::size_t zeros, ring, lines, copies, sources, targets, total;
 
     explicit BlockScratch(const Block& b) {
         const auto bytes = [](int64_t n, std::size_t size) {
             return (static_cast<std::size_t>(n) * size + 63) / 64 * 64;
         };
         const int64_t panels = b.projects() ? b.panels() : 1;
-        ring = bytes(b.line_floats(), sizeof(float));  // behind a line of zeros
+        zeros = bytes(1, sizeof(BlockPlace));
+        ring = zeros + bytes(b.line_floats(), sizeof(float));  // behind a line of zeros
         lines = ring + bytes(panels * b.ring_lines() * b.line_floats(), sizeof(float));
         copies = lines + bytes(b.projects() ? b.lines() * b.out_width * b.hidden : 0, sizeof(float));
         sources = copies + bytes(b.copies() ? copied(b) * b.copy_width() : 0, sizeof(float));
@@ -106,8 +115,7 @@ struct BlockScratch {
 
     // Lines of the input that one band reads.
     static int64_t copied(const Block& b) {
-        const int64_t bands = BlockCut(b).bands, lines = (b.out_height + bands - 1) / bands;
-        return ((lines - 1) * b.stride + b.kernel - 1) * b.step + b.window;
+        return ((BlockCut(b).lines - 1) * b.stride + b.kernel - 1) * b.step + b.window;
     }
 };
 
@@ -115,21 +123,23 @@ struct BlockScratch {
 class BlockWorker {
 public:
     BlockWorker(const Block& b, char* scratch) : b_(b), layout_(b) {
-        zeros_ = reinterpret_cast<float*>(scratch);
+        place_ = reinterpret_cast<BlockPlace*>(scratch);
+        zeros_ = reinterpret_cast<float*>(scratch + layout_.zeros);
         ring_ = reinterpret_cast<float*>(scratch + layout_.ring);
         lines_ = reinterpret_cast<float*>(scratch + layout_.lines);
         copies_ = reinterpret_cast<float*>(scratch + layout_.copies);
         sources_ = reinterpret_cast<const float**>(scratch + layout_.sources);
         targets_ = reinterpret_cast<float**>(scratch + layout_.targets);
+        for (int64_t q = 0; q < b_.window; ++q) offsets_[q] = q * b_.window * b_.cin * kPanel;
     }
 
     void run(int64_t image, int64_t first, int64_t last, int64_t panel0, int64_t panel1) {
         image_ = image;
         panel0_ = panel0;
-        int64_t next = std::clamp<int64_t>(first * b_.stride - b_.top, 0, b_.height);
-        prepare(panel1 - panel0);
+        const bool goes_on = place_->image == image && place_->panel == panel0 && place_->output == first;
+        int64_t next = goes_on ? place_->next : std::clamp<int64_t>(first * b_.stride - b_.top, 0, b_.height);
+        if (!goes_on) prepare(panel1 - panel0);
         if (b_.copies()) copy_lines(next, std::clamp((last - 1) * b_.stride - b_.top + b_.kernel, next, b_.height));
-        if (b_.expands()) find_sources();
         for (int64_t o = first; o < last;) {
             const int64_t lines = last - o < b_.lines() ? 1 : b_.lines();
             const int64_t end = std::clamp((o + lines - 1) * b_.stride - b_.top + b_.kernel, next, b_.height);
@@ -141,6 +151,7 @@ public:
             next = end;
             o += lines;
         }
+        *place_ = {image, panel0, last, next};
     }
 
 private:
@@ -153,6 +164,7 @@ private:
             std::fill(ring_ + i * row + inside, ring_ + (i + 1) * row, 0.0f);
         }
         for (int64_t i = 0; i < b_.width; ++i) targets_[i] = ring_ + (b_.left + i) * kPanel;
+        if (b_.expands()) find_sources();
     }
 
     // The input's lines for the expansion's lines [first, last).
@@ -177,7 +189,6 @@ private:
             for (int64_t q = 0; q < b_.window; ++q)
                 for (int64_t first = b_.width * i / b_.tiles(), j = first; j < b_.width * (i + 1) / b_.tiles(); ++j)
                     sources_[(i * b_.window + q) * kRows + j - first] = from + q * line + j * pixel;
-        for (int64_t q = 0; q < b_.window; ++q) offsets_[q] = q * b_.window * b_.cin * kPanel;
     }
 
     int64_t place(int64_t panel, int64_t y) const {
@@ -267,6 +278,7 @@ private:
 
     const Block& b_;
     const BlockScratch layout_;
+    BlockPlace* place_;
     float *zeros_, *ring_, *lines_, *copies_, **targets_;
     const float** sources_;
     int64_t image_ = 0, panel0_ = 0, copied_ = 0, offsets_[kMaxWindow];
@@ -277,11 +289,13 @@ void conv_block(const Step& s) {
     const Block b(s);
     const BlockCut cut(b);
     const std::size_t each = BlockScratch(b).total;
+    for (int t = 0; t < s.pool->threads(); ++t)
+        *reinterpret_cast<BlockPlace*>(static_cast<char*>(s.scratch) + each * static_cast<std::size_t>(t)) = {};
     parallel_for(*s.pool, cut.items, b.work() > 1 << 17, [&](int64_t item, int thread) {
         const int64_t band = item % cut.bands, image = item / cut.bands % b.batch;
         const int64_t panel = item / cut.bands / b.batch;
         BlockWorker worker(b, static_cast<char*>(s.scratch) + each * static_cast<std::size_t>(thread));
-        worker.run(image, b.out_height * band / cut.bands, b.out_height * (band + 1) / cut.bands, panel,
+        worker.run(image, band * cut.lines, std::min(b.out_height, (band + 1) * cut.lines), panel,
                    b.projects() ? b.panels() : panel + 1);
     });
 }
