@@ -87,7 +87,10 @@ inline Vec activated(Vec x, const Activation& a) {
     if constexpr (Id == k_leaky_relu) return select(x < Vec{}, x * a.p0, x);
     if constexpr (Id == k_sigmoid) return vsigmoid(x);
     if constexpr (Id == k_tanh) return vtanh(x);
-    if constexpr (Id == k_silu) return select(x < splat(-88.0f), x * vexp(x), x * vsigmoid(x));
+    if constexpr (Id == k_silu) {
+        const Quotient q = sigmoid_parts(x);
+        return x * q.over / q.under;
+    }
     if constexpr (Id == k_elu) return select(x < Vec{}, a.p0 * vexpm1(below(x, Vec{})), x);
     if constexpr (Id == k_selu) return kSeluScale * select(x < Vec{}, kSeluAlpha * vexpm1(below(x, Vec{})), x);
     if constexpr (Id == k_softplus) return vsoftplus(x);

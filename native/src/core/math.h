@@ -63,8 +63,20 @@ inline Vec nearest(Vec x) {
     return (x + magic) - magic;
 }
 
+// y 2^n for whole n from -151 to 129, with infinity and subnormals at the ends of the range.
+inline Vec scaled(Vec y, Vec n) {
+#if defined(__AVX512F__)
+    return reinterpret_cast<Vec>(
+        _mm512_maskz_scalef_ps(0xffff, reinterpret_cast<__m512>(y), reinterpret_cast<__m512>(n)));
+#else
+    // In two halves, so that neither overflows early nor loses the subnormals.
+    const IVec k = to_int(select(n == n, n, Vec{})), half = k >> 1;
+    return y * bits_to_float((half + 127) << 23) * bits_to_float((k - half + 127) << 23);
+#endif
+}
+
 inline Vec vexp(Vec x) {
-    const Vec hi = splat(88.72284f), lo = splat(-103.97208f);
+    const Vec hi = splat(89.0f), lo = splat(-104.5f);               // beyond both ends of the range of results
     const Vec bounded = select(x > hi, hi, select(x < lo, lo, x));  // a NaN passes both comparisons by
     const Vec n = nearest(bounded * 1.44269504088896341f);
     const Vec r = (bounded - n * 0.693359375f) - n * -2.12194440e-4f;
@@ -74,14 +86,7 @@ inline Vec vexp(Vec x) {
     p = p * r + 4.1665795894e-2f;
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
-    Vec y = p * (r * r) + r + 1.0f;
-    // 2^n in two halves, so that results near the ends of the range neither overflow early nor lose the subnormals.
-    const IVec k = to_int(select(n == n, n, Vec{}));
-    const IVec half = k >> 1;
-    y = y * bits_to_float((half + 127) << 23);
-    y = y * bits_to_float((k - half + 127) << 23);
-    y = select(x > hi, splat(__builtin_inff()), y);
-    return select(x < lo, Vec{}, y);
+    return scaled(p * (r * r) + r + 1.0f, n);
 }
 
 // exp(x) - 1 without cancellation near zero.
@@ -136,7 +141,18 @@ inline Vec vtanh(Vec x) {
     return select(x == x, bits_to_float(float_to_bits(y) | (float_to_bits(x) & int(0x80000000))), x);
 }
 
-inline Vec vsigmoid(Vec x) { return 1.0f / (1.0f + vexp(-x)); }
+// e^x / (1 + e^x) or 1 / (1 + e^-x), whichever does not overflow, as a numerator and its denominator.
+struct Quotient {
+    Vec over, under;
+};
+inline Quotient sigmoid_parts(Vec x) {
+    const Vec e = vexp(-vabs(x));
+    return {select(x < Vec{}, e, splat(1.0f)), 1.0f + e};
+}
+inline Vec vsigmoid(Vec x) {
+    const Quotient q = sigmoid_parts(x);
+    return q.over / q.under;
+}
 
 // erf: below 1 a minimax polynomial (relative error 4e-11 before rounding); above, 1 - t exp(-x^2 + P(t)) as in
 // Numerical Recipes' erfc.
