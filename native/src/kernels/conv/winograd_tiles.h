@@ -101,7 +101,9 @@ struct Cut {
     // Products: per point [panel][tile][32], of one panel where a thread goes through all stages.
     int64_t product_step() const { return (shared ? panels : 1) * sums * kPanel + kPointPad; }
     int64_t product_floats() const { return kPoints * product_step(); }
-    int64_t items() const { return (tiles + together - 1) / together; }
+    int64_t tile_blocks() const { return (tiles + together - 1) / together; }
+    // Where there are few blocks, several items share one, so that no thread is alone with the last for long.
+    int64_t parts() const { return std::clamp<int64_t>(64 / std::max<int64_t>(tile_blocks(), 1), 1, panels); }
 
 private:
     // All tiles, or as many rows of them as some megabytes hold, and then images until weights are used often enough.
@@ -121,7 +123,7 @@ private:
 };
 
 struct Layout {
-    std::size_t zeros, inputs, products, total;
+    std::size_t zeros, places, inputs, products, total;
 };
 
 template <int Pairs>
@@ -130,9 +132,10 @@ Layout layout_of(const Image& g, int threads) {
     const auto bytes = [](int64_t floats) { return (static_cast<std::size_t>(floats) * sizeof(float) + 63) / 64 * 64; };
     Layout l;
     l.zeros = bytes(g.depth);
+    l.places = 64 * static_cast<std::size_t>(threads);
     l.inputs = bytes(c.input_floats());
     l.products = bytes(c.product_floats());
-    l.total = l.zeros + (l.inputs + l.products) * static_cast<std::size_t>(c.shared ? 1 : threads);
+    l.total = l.zeros + l.places + (l.inputs + l.products) * static_cast<std::size_t>(c.shared ? 1 : threads);
     return l;
 }
 
@@ -147,19 +150,25 @@ public:
         std::memset(scratch_, 0, l_.zeros);
         weights_ = s.in[1].f32();
         threads_inputs_ = c_.shared ? 1 : s.pool->threads();
+        for (int t = 0; t < s.pool->threads(); ++t) place(t) = -1;
     }
 
     void run(ThreadPool& pool) {
         if (c_.shared)
             for (int64_t i = 0; i < c_.bands(g_); ++i) run_band(pool, c_.band(g_, i));
         else
-            parallel_for(pool, c_.items(), true, [&](int64_t i, int thread) { item(i, thread); });
+            parallel_for(pool, c_.tile_blocks() * c_.parts(), true, [&](int64_t i, int thread) { item(i, thread); });
     }
 
 private:
-    float* input(int which) const { return reinterpret_cast<float*>(scratch_ + l_.zeros + l_.inputs * which); }
+    // The block whose transformed input a thread has.
+    int64_t& place(int thread) const { return *reinterpret_cast<int64_t*>(scratch_ + l_.zeros + 64 * thread); }
+    float* input(int which) const {
+        return reinterpret_cast<float*>(scratch_ + l_.zeros + l_.places + l_.inputs * which);
+    }
     float* products(int thread) const {
-        return reinterpret_cast<float*>(scratch_ + l_.zeros + l_.inputs * threads_inputs_ + l_.products * thread);
+        return reinterpret_cast<float*>(scratch_ + l_.zeros + l_.places + l_.inputs * threads_inputs_ +
+                                        l_.products * thread);
     }
 
     // Pointers to the pixels that a tile of a slice of the source reads.
@@ -203,11 +212,14 @@ private:
         }
     }
 
-    // Some tiles through all stages.
+    // Some tiles through all stages, for some panels.
     void item(int64_t i, int thread) const {
-        const int64_t first = i * c_.together, count = std::min(c_.tiles, first + c_.together) - first;
-        for (int64_t t = 0; t < count; ++t) transform(first + t, t, input(thread));
-        for (int64_t panel = 0; panel < c_.panels; ++panel) {
+        const int64_t parts = c_.parts(), block = i / parts, part = i % parts;
+        const int64_t first = block * c_.together, count = std::min(c_.tiles, first + c_.together) - first;
+        if (place(thread) != block)
+            for (int64_t t = 0; t < count; ++t) transform(first + t, t, input(thread));
+        place(thread) = block;
+        for (int64_t panel = c_.panels * part / parts; panel < c_.panels * (part + 1) / parts; ++panel) {
             for (int point = 0; point < kPoints; ++point)
                 product(point, panel, input(thread), count, 0, products(thread) + point * c_.product_step());
             finish_tiles(first, count, panel, products(thread));
