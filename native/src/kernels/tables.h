@@ -10,6 +10,7 @@
     X(conv_few)                   \
     X(conv_few_kernel_grad)       \
     X(conv_kernel_grad)           \
+    X(conv_maxima_grad)           \
     X(conv_winograd)              \
     X(conv_winograd_kernel_grad)  \
     X(conv_winograd_line)         \

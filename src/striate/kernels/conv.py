@@ -30,6 +30,7 @@ WINOGRAD_BLOCK = 16  # channels that stand together in transformed inputs (nativ
 MOST_FOR_6 = 256  # channels: tiles of 6x6 lose digits with the length of the sums
 MOST_FEW = 8  # target channels, for vectors of pixels instead of channels (native/src/kernels/conv/few.cpp)
 MOST_FEW_WEIGHTS = 4096  # each has a vector of sums
+MOST_OF_MAXIMA = 8192  # floats of an image, or of weights, that stay in the nearest cache for gradients of maxima
 MERGE_CHANNELS = 16  # source channels up to which the taps of a line are one run (native/src/kernels/conv/direct.cpp)
 MAX_SPATIAL = 3
 
@@ -114,6 +115,13 @@ def choose_kernel_grad(spec: ConvSpec) -> str:
     return _fast_kernel_grad(spec) or _first(names, spec)
 
 
+def choose_maxima(op: str, spec: ConvSpec, otherwise: str) -> str:
+    """The algorithm for a gradient (`op`: "input_grad" or "kernel_grad") of a convolution whose 2x2 maxima alone were
+    kept; `otherwise`: the one that its shapes get."""
+    fits = "winograd" not in otherwise and ALGORITHMS[f"{op}_maxima"].supports(spec)
+    return f"{op}_maxima" if fits else otherwise
+
+
 def choose_matmul(spec: MatmulSpec, constant_b: bool = False) -> str:
     """`constant_b`: the right operand is a weight that may be packed once (`batch` is then 1)."""
     return "matmul_packed" if constant_b and ALGORITHMS["matmul_packed"].supports(spec) else "matmul"
@@ -138,7 +146,7 @@ def takes(algorithm: str, what: str) -> bool:
         return True
     if what == "mask":
         return not algorithm.endswith(("depthwise", "grouped", "matmul", "matmul_packed"))
-    return "winograd" in algorithm or algorithm.endswith("few")
+    return "winograd" in algorithm or algorithm.endswith(("few", "maxima"))
 
 
 def encode_pack(algorithm: str, spec: Spec) -> tuple[int, ...]:
@@ -274,6 +282,27 @@ def _is_few_kernel_grad(spec: ConvSpec) -> bool:
     return _is_few(spec) and spec.taps * spec.cin * spec.cout <= MOST_FEW_WEIGHTS
 
 
+def _fits_maxima(spec: ConvSpec) -> bool:
+    """Whether an image of the input, with the zeros around it, stays in the nearest cache."""
+    if len(spec.strides) != 2 or spec.groups > 1 or spec.dilation[-1] > 1:
+        return False
+    return math.prod(x + max(lo, 0) + max(hi, 0) for x, (lo, hi) in _padded(spec)) * spec.cin <= MOST_OF_MAXIMA
+
+
+def _padded(spec: ConvSpec) -> zip[tuple[int, tuple[int, int]]]:
+    return zip(spec.x_shape[1:-1], spec.pads, strict=True)
+
+
+def _fits_maxima_input_grad(spec: ConvSpec) -> bool:
+    plain = _fits_maxima(spec) and set(spec.strides) == set(spec.dilation) == {1}
+    window = math.prod(k + 1 for k in spec.w_shape[:-2]) * spec.cin
+    return plain and window * spec.cout <= MOST_OF_MAXIMA
+
+
+def _fits_maxima_kernel_grad(spec: ConvSpec) -> bool:
+    return _fits_maxima(spec) and spec.taps * spec.cin * spec.cout <= MOST_OF_MAXIMA
+
+
 def _is_depthwise(spec: ConvSpec) -> bool:
     return _any_conv(spec) and spec.groups == spec.cin and spec.groups > 1
 
@@ -391,6 +420,12 @@ ALGORITHMS: dict[str, Algorithm] = {
     "few": Algorithm("conv_few", None, _is_few, None, _encode_conv, _encode_groups),
     "input_grad_few": Algorithm("conv_few_input_grad", None, _is_few_input_grad, None, _encode_conv, _encode_groups),
     "kernel_grad_few": Algorithm("conv_few_kernel_grad", None, _is_few_kernel_grad, None, _encode_conv, _encode_groups),
+    "input_grad_maxima": Algorithm(
+        "conv_maxima_input_grad", None, _fits_maxima_input_grad, None, _encode_conv, _encode_groups
+    ),
+    "kernel_grad_maxima": Algorithm(
+        "conv_maxima_kernel_grad", None, _fits_maxima_kernel_grad, None, _encode_conv, _encode_groups
+    ),
     "depthwise": Algorithm(
         "conv_depthwise", "conv_depthwise_pack", _is_depthwise, _depthwise_size, _encode_conv, _encode_groups
     ),

@@ -72,7 +72,7 @@ def lower_linear(draft: Draft, node: Node, inputs: Sequence[Var], finish: Finish
     spec = conv_spec(node)
     if len(spec.strides) > conv_kernels.MAX_SPATIAL:
         return None
-    name = _CHOOSE[node.op](spec)
+    name = _algorithm(node.op, spec, inputs, finish)
     able = tuple(f for f in finish.flags if conv_kernels.takes(name, f))
     mask = inputs[-1] if "mask" in finish.flags and "mask" not in able else None
     operands = [draft.solid(v) for v in (inputs[2:] if mask is None else inputs[2:-1])]
@@ -86,6 +86,14 @@ def lower_linear(draft: Draft, node: Node, inputs: Sequence[Var], finish: Finish
         finish.floats,
     )
     return _beside(draft, made, mask, [f for f in finish.flags if f not in able])
+
+
+def _algorithm(op: str, spec: ConvSpec, inputs: Sequence[Var], finish: Finish) -> str:
+    name = _CHOOSE[op](spec)
+    pooled = inputs[_GRADIENTS[op]].pooled if op in _GRADIENTS else None
+    if pooled is None or not pooled.two_by_two or finish.activation or set(finish.flags) - {"mask"}:
+        return name
+    return conv_kernels.choose_maxima(op.removeprefix("conv_"), spec, name)
 
 
 def _results(aval: Aval, flags: Sequence[str]) -> list[Aval]:
