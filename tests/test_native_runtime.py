@@ -371,3 +371,29 @@ def test_arrays_together_start_at_cache_lines_of_one_memory(size):
         a[...] = i
     assert all((a == i).all() for i, a in enumerate(arrays)), "they do not overlap"
     assert kernels.together([]) == []
+
+
+def test_addresses_are_those_of_the_arrays():
+    arrays = {0: np.zeros((2, 3), np.float32), 2: np.zeros((), np.int64), 3: np.zeros((0, 4), bool)}
+    arrays[2].flags.writeable = False
+    found = np.full(5, -1, np.int64)
+    kernels.place_arrays(found, arrays)
+    kernels.place_buffers(found, np.array([4]), np.array([64]), 4096)
+    assert found.tolist() == [arrays[0].ctypes.data, -1, arrays[2].ctypes.data, arrays[3].ctypes.data, 4160]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "error"),
+    [
+        ({5: np.zeros(1)}, IndexError),
+        ({-1: np.zeros(1)}, IndexError),
+        ({"x": np.zeros(1)}, (IndexError, TypeError)),
+        ({0: np.zeros((4, 4))[:, ::2]}, (BufferError, ValueError)),
+        ({0: "no array"}, (BufferError, TypeError)),
+    ],
+)
+def test_addresses_of_what_does_not_fit_are_refused(arrays, error):
+    with pytest.raises(error):
+        kernels.place_arrays(np.zeros(5, np.int64), arrays)
+    with pytest.raises(IndexError, match="no slot 9"):
+        kernels.place_buffers(np.zeros(5, np.int64), np.array([9]), np.array([0]), 1)

@@ -142,8 +142,7 @@ class NativeExecutable:
 
     def _fixed(self, arrays: dict[int, np.ndarray], versions: Any) -> _Prepared:
         pointers = np.zeros(len(self.plan.buffers), np.int64)
-        for slot, array in arrays.items():
-            pointers[slot] = _address(array)
+        kernels.place_arrays(pointers, arrays)
         return _Prepared(versions, arrays, pointers)
 
     @property
@@ -159,17 +158,13 @@ def _placed(plan: Plan, place: Place) -> list[tuple[int, Buffer]]:
     return [(i, b) for i, b in enumerate(plan.buffers) if b.place is place]
 
 
-def _address(array: np.ndarray) -> int:
-    return array.__array_interface__["data"][0]
-
-
 class _Sequence:
     """Steps in order: runs of compiled ones in single calls, NumPy steps between them."""
 
     def __init__(self, plan: Plan, steps: Sequence[Step]) -> None:
         self.parts: list[_Compiled | _NumpyStep] = []
         arena = [(i, b.index) for i, b in _placed(plan, Place.ARENA)]
-        self.slots = np.array([i for i, _ in arena], np.intp)
+        self.slots = np.array([i for i, _ in arena], np.int64)
         self.offsets = np.array([offset for _, offset in arena], np.int64)
         for compiled, group in groupby(steps, key=lambda s: s.kernel is not None):
             listed = list(group)
@@ -193,10 +188,9 @@ class _Sequence:
     def _bound(self, prepared: _Prepared, arrays: dict[int, np.ndarray], memory: Any) -> tuple[np.ndarray, Any]:
         """The addresses by slot, and the arrays that NumPy steps may need."""
         pointers = prepared.pointers.copy()
-        for slot, array in arrays.items():
-            pointers[slot] = _address(array)
-        if memory is not None and len(self.slots):
-            pointers[self.slots] = self.offsets + memory.address
+        kernels.place_arrays(pointers, arrays)
+        if memory is not None:
+            kernels.place_buffers(pointers, self.slots, self.offsets, memory.address)
         return pointers, arrays if self.all_compiled else {**prepared.arrays, **arrays}
 
 

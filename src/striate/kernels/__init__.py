@@ -31,6 +31,8 @@ __all__ = [
     "idle_bytes",
     "isa",
     "names",
+    "place_arrays",
+    "place_buffers",
     "release_memory",
     "run",
     "set_idle_bound",
@@ -49,6 +51,8 @@ activation_ids = _native.activation_ids  # () -> {name: id}, the activations tha
 get_num_threads = _native.get_num_threads
 set_num_threads = _native.set_num_threads
 set_idle_bound = _native.set_idle_bound
+place_arrays = _native.place_arrays  # (addresses: int64, {slot: dense array}): writes where the arrays lie
+place_buffers = _native.place_buffers  # (addresses, slots, offsets, base), int64: writes base + offsets
 
 
 def names() -> list[str]:

@@ -26,6 +26,7 @@ class CompiledFunction:
         written = {id(v) for v in traced.assigns}
         stable = frozenset(first + i for i, v in enumerate(traced.reads) if id(v) not in written)
         self._weights = [v for v in traced.reads if id(v) not in written]
+        self._large = [(i, v) for i, v in enumerate(traced.assigns) if v.array.nbytes >= _LARGE]
         self.executable = engine.compile(traced.graph, stable)
 
     def __call__(self, arrays: Sequence[np.ndarray]) -> Any:
@@ -56,25 +57,24 @@ class CompiledFunction:
 
     def _assigning(self, given: list[np.ndarray], versions: Any) -> list[np.ndarray]:
         """Runs and assigns. The large arrays that a step's results replace take the results of the next one."""
-        first, variables = self.traced.n_results, self.traced.assigns
-        spare = {first + i: a for i, v in enumerate(variables) if (a := v.take_spare()) is not None}
+        first = self.traced.n_results
+        spare = {first + i: a for i, v in self._large if (a := v.take_spare()) is not None}
         outputs = self.executable(given, versions, spare) if spare else self.executable(given, versions)
         given.clear()
-        _keep(variables, _commit(variables, outputs[first:]))
+        before = _commit(self.traced.assigns, outputs[first:])
+        for i, variable in self._large:
+            _keep(variable, before, i)
         return outputs
 
 
 _LARGE = 1 << 16  # bytes: below, a new array costs nothing
 
 
-def _keep(variables: Sequence[Any], arrays: list[np.ndarray]) -> None:
-    """Lays those of `arrays` aside that are large and that nobody else has a hold of."""
-    for i, variable in enumerate(variables):
-        if arrays[i].nbytes < _LARGE or arrays[i].base is not None:
-            continue
-        if sys.getrefcount(arrays[i]) <= 2:  # the list, and the call itself
-            arrays[i].flags.writeable = True
-            variable.spare = arrays[i]
+def _keep(variable: Any, arrays: list[np.ndarray], i: int) -> None:
+    """Lays `arrays[i]`, its large value from before, aside, if nobody else has a hold of it."""
+    if arrays[i].base is None and sys.getrefcount(arrays[i]) <= 2:  # the list, and the call itself
+        arrays[i].flags.writeable = True
+        variable.spare = arrays[i]
 
 
 def _commit(variables: Sequence[Any], values: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -90,6 +90,10 @@ def _commit(variables: Sequence[Any], values: Sequence[np.ndarray]) -> list[np.n
     return before
 
 
+def _full(key: Any, engine: engines.Engine, arrays: Sequence[np.ndarray]) -> Any:
+    return key, engine.name, config.conv_precision(), tuple([(a.shape, a.dtype) for a in arrays])
+
+
 class Cache:
     """The compiled signatures of one function, the longest unused ones dropped first.
 
@@ -103,10 +107,19 @@ class Cache:
         self._entries: OrderedDict[Any, CompiledFunction] = OrderedDict()
         self._lock = threading.RLock()
 
+    def find(self, key: Any, arrays: Sequence[np.ndarray]) -> CompiledFunction | None:
+        """What `get` has made for such arrays before, if it is still there."""
+        with self._lock:
+            full = _full(key, engines.current(), arrays)
+            found = self._entries.get(full)
+            if found is not None:
+                self._entries.move_to_end(full)
+        return found
+
     def get(self, key: Any, fn: Callable[..., Any], arrays: Sequence[np.ndarray]) -> CompiledFunction:
         """The compiled `fn` for arrays of these shapes and dtypes; `key` says what else its trace depends on."""
         engine = engines.current()
-        full = (key, engine.name, config.conv_precision(), tuple((a.shape, a.dtype) for a in arrays))
+        full = _full(key, engine, arrays)
         with self._lock:
             found = self._entries.get(full)
             if found is None:

@@ -36,8 +36,18 @@ class Jit:
             return self.fn(*args, **kwargs)
         if not kwargs and len(args) == 1 and type(args[0]) is np.ndarray:  # the way of `predict`, kept short
             return self.cache.get(("array", self.version()), self.fn, args)(args)
+        if not kwargs and len(args) == 1 and type(args[0]) is tuple:  # that of `fit`
+            found = self._found(args[0])
+            if found is not None:
+                return found(args[0])
         given, run, arrays = self._prepared(args, kwargs)
         return self.cache.get((signature(given), self.version()), run, arrays)(arrays)
+
+    def _found(self, batch: tuple[Any, ...]) -> CompiledFunction | None:
+        """The compiled function for a tuple of arrays, if there is one."""
+        if not all([type(x) is np.ndarray for x in batch]):
+            return None
+        return self.cache.find((_of_batch(len(batch)), self.version()), batch)
 
     def compiled(self, *args: Any, **kwargs: Any) -> tuple[CompiledFunction, list[np.ndarray]]:
         """The compiled function for these arguments, and the arrays that it takes; nothing is computed."""
@@ -95,6 +105,12 @@ def signature(nest: Any) -> Any:
     if isinstance(nest, np.ndarray):
         return "array"
     return (type(nest).__name__, nest)
+
+
+@functools.cache
+def _of_batch(n: int) -> Any:
+    """The signature of a call with one tuple of `n` arrays."""
+    return signature(([(np.empty(0),) * n], {}))
 
 
 def jit(fn: Callable[..., Any]) -> Jit:

@@ -36,7 +36,8 @@ def _labels(path: tuple[Any, ...], y: Any) -> np.ndarray | None:
 
 
 def _check(labels: np.ndarray, entry: Any, where: str, name: str) -> None:
-    low, high = labels.min(), labels.max()
+    flat = labels.reshape(-1)
+    low, high = np.minimum.reduce(flat), np.maximum.reduce(flat)  # as `min` and `max`, without a way round
     if low >= 0 and high < entry.classes:
         return
     ignored = entry.loss.get_config().get("ignore_class")

@@ -88,7 +88,7 @@ __attribute__((noinline)) void sum_taps(const TapSums& t) {
         const float* x = t.x + y * t.row;
         for (int64_t i = 0; i < t.width; ++i, x += column, g += channels, place += channels) {
             const float* from = x + t.cells[*place & 3];
-            const Vec gradient = splat(*g);
+            const Vec gradient = broadcast(*g);
 #pragma GCC unroll 8
             for (int r = 0; r < R; ++r)
 #pragma GCC unroll 8
@@ -212,8 +212,8 @@ __attribute__((noinline)) void spread_window(const Spread& t) {
     Vec acc[N] = {};
     const float* weights = t.weights;
     for (int64_t o = 0; o < t.channels; ++o, weights += t.weights_step) {
-        const float* w = weights - t.cells[t.places[o] & 3];
-        const Vec gradient = splat(t.values[o]);
+        const float* w = weights + t.cells[t.places[o] & 3];
+        const Vec gradient = broadcast(t.values[o]);
 #pragma GCC unroll 16
         for (int i = 0; i < N; ++i) acc[i] += gradient * load(w + i * kLanes);
     }
@@ -280,7 +280,7 @@ void spread_image(const InputCut& cut, int64_t image, const float* weights, floa
                 cut.places + at,
                 c.cout,
                 cut.weights_step,
-                {0, c.cin, cut.line, cut.before},
+                {0, -c.cin, -cut.line, -cut.before},
                 padded + cut.image_floats()};
     for (int64_t y = 0; y < cut.height; ++y)
         for (int64_t x = 0; x < cut.width; ++x, t.values += c.cout, t.places += c.cout)
