@@ -92,16 +92,18 @@ public:
     void run() {
         if (p_.transpose_a) transpose_a();
         if (p_.transpose_b && p_.m <= 2) return rows_times_rows();
-        constexpr int64_t kItems = 24, kMinTiles = 8;
+        constexpr int64_t kItems = 24, kLeastItems = 4, kMinTiles = 8;
         int64_t columns = 0;
         if (p_.m == 1 && !p_.transpose_b) columns = p_.n / (kWide * kLanes);
         if (columns) wide_rows(columns);
         first_panel_ = columns * kWide * kLanes / kPanel;
         const int64_t panels = p_.panels() - first_panel_;
-        const int64_t blocks = (panels + together(p_) - 1) / together(p_),
+        // Rows are cut before panels: items side by side would write to the same lines of the cache.
+        const int64_t most = std::max<int64_t>(p_.tiles() / kMinTiles, 1);
+        const int64_t fewest = most * p_.batch > 1 ? 1 : std::min(panels, kLeastItems);
+        const int64_t blocks = std::max((panels + together(p_) - 1) / together(p_), fewest),
                       items = std::max<int64_t>(blocks * p_.batch, 1);
-        const int64_t most = std::max<int64_t>(p_.tiles() / kMinTiles, 1),
-                      cut = std::clamp<int64_t>(kItems / items, 1, most);
+        const int64_t cut = std::clamp<int64_t>(kItems / items, 1, most);
         parallel_for(*s_.pool, p_.batch * blocks * cut, large(), [&](int64_t i, int thread) {
             const int64_t block = i / cut % blocks;
             const int64_t begin = panels * block / blocks, end = panels * (block + 1) / blocks;
@@ -172,7 +174,7 @@ private:
 
     int columns(int64_t panel) const { return static_cast<int>(std::min<int64_t>(kPanel, p_.n - panel * kPanel)); }
     // Few rows: the panel is read once, and packing it would cost as much as the product.
-    bool direct(int64_t panel) const { return p_.m <= kRows && !p_.transpose_b && columns(panel) == kPanel; }
+    bool direct(int64_t panel) const { return p_.m <= 3 * kRows && !p_.transpose_b && columns(panel) == kPanel; }
 
     void pack(int64_t batch, int64_t panel, float* to) const {
         const int64_t k_stride = p_.transpose_b ? 1 : p_.n, column_stride = p_.transpose_b ? p_.k : 1;
