@@ -15,6 +15,7 @@ from striate.core import config, dtypes, tree
 from striate.core.garbage import uncollected
 from striate.ir import Aval
 from striate.trace.tracing import Traced, trace
+from striate.trace.variable import Variable
 
 
 class CompiledFunction:
@@ -81,11 +82,9 @@ def _commit(variables: Sequence[Any], values: Sequence[np.ndarray]) -> list[np.n
     """Assigns all, or, where Ctrl-C comes in between, none. Returns the values from before."""
     before = [v.array for v in variables]
     try:
-        for variable, value in zip(variables, values, strict=True):
-            variable.commit(value)
+        Variable.commit_all(variables, values)
     except BaseException:
-        for variable, value in zip(variables, before, strict=True):
-            variable.commit(value)
+        Variable.commit_all(variables, before)
         raise
     return before
 
