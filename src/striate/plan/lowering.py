@@ -114,10 +114,10 @@ def _beside(draft: Draft, made: list[Var], mask: Var | None, left: Sequence[str]
         return made
     x, (ints, floats) = made[0], attributes.pool((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
     small, _ = _results(Aval(x.shape, x.dtype), ("pool", "positions"))
-    places = (
-        [draft.step("max_pool_positions", [x], (small.shape, "uint8"), ints, floats)] if "positions" in left else []
-    )
-    return [draft.step("max_pool", [x], small, ints, floats), *places]
+    if "positions" not in left:
+        return [draft.step("max_pool", [x], small, ints, floats)]
+    both = draft.steps_of("max_pool_positions", [x], [(small.shape, "uint8"), small], ints, floats)
+    return both[::-1]
 
 
 # Which input of a gradient is the output's gradient.

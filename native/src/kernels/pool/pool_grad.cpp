@@ -16,8 +16,7 @@ constexpr int64_t kChannels = 16;  // of one piece of work: a cache line
 // Which cell of its window each maximum is: the first one, a NaN counting as the maximum; -1 in a window of padding. N
 // vectors of channels side by side, so that none waits for its own comparisons; the last one has `lanes`.
 template <int N>
-inline void winners(const Cells& cells, const float* x, int lanes, IVec (&index)[N]) {
-    Vec best[N];
+inline void winners(const Cells& cells, const float* x, int lanes, IVec (&index)[N], Vec (&best)[N]) {
     for (int i = 0; i < N; ++i) {
         best[i] = splat(-__builtin_inff());
         index[i] = IVec{} - 1;
@@ -35,7 +34,8 @@ inline void winners(const Cells& cells, const float* x, int lanes, IVec (&index)
 
 inline IVec winners(const Cells& cells, const float* x, int lanes) {
     IVec index[1];
-    winners(cells, x, lanes, index);
+    Vec best[1];
+    winners(cells, x, lanes, index, best);
     return index[0];
 }
 
@@ -136,26 +136,32 @@ inline IVec load_bytes(const std::uint8_t* from, int lanes) {
 }
 
 template <int N>
-inline void find_some(const Cells& cells, const float* x, int lanes, std::uint8_t* to) {
+inline void find_some(const Cells& cells, const float* x, int lanes, std::uint8_t* to, float* maxima) {
     IVec index[N];
-    winners(cells, x, lanes, index);
-    for (int i = 0; i < N; ++i) store_bytes(to + i * kLanes, index[i], i + 1 < N ? kLanes : lanes);
+    Vec best[N];
+    winners(cells, x, lanes, index, best);
+    for (int i = 0; i < N; ++i) {
+        store_bytes(to + i * kLanes, index[i], i + 1 < N ? kLanes : lanes);
+        if (maxima) store_some(maxima + i * kLanes, best[i], i + 1 < N ? kLanes : lanes);
+    }
 }
 
-// The position of each maximum in its window, for all windows.
-void find_positions(const Step& s, const Window& w, std::uint8_t* to) {
+// The position of each maximum in its window, for all windows; where they are asked for, the maxima too.
+void find_positions(const Step& s, const Window& w, std::uint8_t* to, float* maxima = nullptr) {
     constexpr int64_t kTogether = 4 * kLanes;
     const int64_t rows = w.n * w.out[0] * w.out[1];
     parallel_for(*s.pool, rows, rows * w.out[2] * w.c * w.cells() >= kParallel, [&](int64_t row, int) {
         const int64_t r = row % (w.out[0] * w.out[1]), image = row / (w.out[0] * w.out[1]);
         const float* x = s.in[0].f32() + image * w.in_pixels() * w.c;
-        std::uint8_t* places = to + row * w.out[2] * w.c;
-        for (int64_t o = 0; o < w.out[2]; ++o, places += w.c) {
-            const Cells cells(w, r / w.out[1], r % w.out[1], o);
+        Cells cells(w, r / w.out[1], r % w.out[1], 0);
+        for (int64_t o = 0, at = row * w.out[2] * w.c; o < w.out[2]; ++o, at += w.c) {
+            cells.c = span(w, 2, o);
+            const auto find = [&](auto find_n, int64_t c, int lanes) {
+                find_n(cells, x + c, lanes, to + at + c, maxima ? maxima + at + c : nullptr);
+            };
             int64_t c = 0;
-            for (; c + kTogether <= w.c; c += kTogether) find_some<4>(cells, x + c, kLanes, places + c);
-            for (; c < w.c; c += kLanes)
-                find_some<1>(cells, x + c, static_cast<int>(std::min<int64_t>(kLanes, w.c - c)), places + c);
+            for (; c + kTogether <= w.c; c += kTogether) find(find_some<4>, c, kLanes);
+            for (; c < w.c; c += kLanes) find(find_some<1>, c, static_cast<int>(std::min<int64_t>(kLanes, w.c - c)));
         }
     });
 }
@@ -275,7 +281,8 @@ void max_pool_grad(const Step& s) {
 }
 
 void max_pool_positions(const Step& s) {
-    find_positions(s, read_window(s, s.in[0], s.out[0]), static_cast<std::uint8_t*>(s.out[0].data));
+    float* maxima = s.n_out > 1 ? s.out[1].f32() : nullptr;
+    find_positions(s, read_window(s, s.in[0], s.out[0]), static_cast<std::uint8_t*>(s.out[0].data), maxima);
 }
 
 void unpool(const Step& s) {
@@ -336,8 +343,10 @@ const char* check_gather(const Step& s) {
 }
 
 const char* check_positions(const Step& s) {
-    const bool typed = s.n_in == 1 && s.n_out == 1 && s.in[0].dtype == DType::f32 && s.out[0].dtype == DType::u8;
-    if (!typed) return "expected one float32 input and one output of bytes";
+    const bool outputs = s.n_out == 1 || (s.n_out == 2 && s.out[1].dtype == DType::f32);
+    const bool typed = s.n_in == 1 && outputs && s.in[0].dtype == DType::f32 && s.out[0].dtype == DType::u8;
+    if (!typed) return "expected one float32 input, an output of bytes, and perhaps one for the maxima";
+    if (s.n_out == 2 && !same_shape(s.out[0], s.out[1])) return "maxima and positions must have one shape";
     return check_window(s, s.in[0], s.out[0]);
 }
 

@@ -29,7 +29,8 @@ struct Span {
 inline Span span(const Window& w, int axis, int64_t o) {
     const int64_t base = o * w.stride[axis] - w.low[axis], d = w.dilation[axis];
     const int64_t first = base < 0 ? (-base + d - 1) / d : 0;
-    const int64_t last = base >= w.in[axis] ? 0 : (w.in[axis] - base + d - 1) / d;
+    const int64_t rest = w.in[axis] - base;
+    const int64_t last = rest <= 0 ? 0 : d == 1 ? rest : (rest + d - 1) / d;  // a division takes as long as a window
     return {base, std::min(first, w.size[axis]), std::max(std::min(first, w.size[axis]), std::min(last, w.size[axis]))};
 }
 

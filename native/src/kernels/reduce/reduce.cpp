@@ -202,12 +202,12 @@ void reduce_narrow(const float* p, int64_t rows, int64_t width, double* total) {
         for (int64_t g = 0; g < groups; ++g)
             for (int64_t v = 0; v < width; ++v, p += kLanes) acc[v] = Op::join(acc[v], Op::map(load(p)));
         const auto* lanes = reinterpret_cast<const float*>(acc);
-        for (int64_t i = 0; i < width * kLanes; ++i)
-            total[i % width] = Op::join(total[i % width], static_cast<double>(lanes[i]));
+        for (int64_t row = 0; row < kLanes; ++row)
+            for (int64_t j = 0; j < width; ++j, ++lanes) total[j] = Op::join(total[j], static_cast<double>(*lanes));
         rows -= groups * kLanes;
     }
-    for (int64_t i = 0; i < rows * width; ++i)
-        total[i % width] = Op::join(total[i % width], static_cast<double>(Op::map(p[i])));
+    for (; rows > 0; --rows)
+        for (int64_t j = 0; j < width; ++j, ++p) total[j] = Op::join(total[j], static_cast<double>(Op::map(*p)));
 }
 
 // One segment of `width` neighbouring outputs, where the innermost axis is kept.
