@@ -30,7 +30,7 @@ WINOGRAD_BLOCK = 16  # channels that stand together in transformed inputs (nativ
 MOST_FOR_6 = 256  # channels: tiles of 6x6 lose digits with the length of the sums
 MOST_FEW = 8  # target channels, for vectors of pixels instead of channels (native/src/kernels/conv/few.cpp)
 MOST_FEW_WEIGHTS = 4096  # each has a vector of sums
-MOST_OF_MAXIMA = 8192  # floats of an image, or of weights, that stay in the nearest cache for gradients of maxima
+MOST_OF_MAXIMA = 8192  # floats of an image that stay in the nearest cache for gradients of maxima, and of weights
 MERGE_CHANNELS = 16  # source channels up to which the taps of a line are one run (native/src/kernels/conv/direct.cpp)
 MAX_SPATIAL = 3
 

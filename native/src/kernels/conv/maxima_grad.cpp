@@ -195,15 +195,15 @@ std::size_t conv_maxima_kernel_grad_scratch(const Step& s, int threads) { return
 // -------------------------------------------------------------------------------------------------
 
 // The inputs that the four values of a window reach stand in registers as one piece: lines of kernel + 1 taps each. A
-// channel's weights are written with the same distance from line to line and zeros around them, so that the place of a
-// maximum only says where to begin to read them.
+// channel's weights are written as such a piece, with zeros around them, for each place of a maximum: read from one piece
+// at four places, most vectors would lie across two lines of the cache, which takes twice as long. (A gradient that is
+// not finite reaches all of its window.)
 constexpr int kPieces = 14;  // vectors
 
 struct Spread {
     const float *values, *weights;
     const std::uint8_t* places;
-    int64_t channels, weights_step;
-    int64_t cells[4];
+    int64_t channels, piece;
     float* to;
 };
 
@@ -211,8 +211,8 @@ template <int N>
 __attribute__((noinline)) void spread_window(const Spread& t) {
     Vec acc[N] = {};
     const float* weights = t.weights;
-    for (int64_t o = 0; o < t.channels; ++o, weights += t.weights_step) {
-        const float* w = weights + t.cells[t.places[o] & 3];
+    for (int64_t o = 0; o < t.channels; ++o, weights += 4 * t.piece) {
+        const float* w = weights + (t.places[o] & 3) * t.piece;
         const Vec gradient = broadcast(t.values[o]);
 #pragma GCC unroll 16
         for (int i = 0; i < N; ++i) acc[i] += gradient * load(w + i * kLanes);
@@ -230,28 +230,31 @@ SpreadFn spread_for(int64_t pieces, std::integer_sequence<int, N...>) {
 }
 
 struct InputCut : Maxima {
-    int64_t line, window, vectors, before, weights_step;  // line: of a window
+    int64_t line, vectors, piece;  // line: of a window
 
     explicit InputCut(const Step& s) : Maxima(s, read_full(s, s.out[0], s.in[0]), s.in[0]) {
         line = run + c.cin;
-        window = line * (c.kernel[1] + 1);
-        vectors = vectors_of(window);
-        before = line + c.cin;
-        weights_step = whole_lines(before + vectors * kLanes);
+        vectors = vectors_of(line * (c.kernel[1] + 1));
+        piece = whole_lines(vectors * kLanes);
     }
+    int64_t weights_floats() const { return c.cout * 4 * piece; }
     int64_t window_floats() const { return whole_lines((vectors + 1) * kLanes); }
     int64_t thread_floats() const { return image_floats() + window_floats(); }
     std::size_t bytes(int threads) const {
-        return sizeof(float) * static_cast<std::size_t>(c.cout * weights_step + threads * thread_floats());
+        return sizeof(float) * static_cast<std::size_t>(weights_floats() + threads * thread_floats());
     }
 };
 
 void list_weights(const InputCut& cut, const float* w, float* to) {
     const Conv& c = cut.c;
-    std::fill(to, to + c.cout * cut.weights_step, 0.0f);
-    for (int64_t r = 0; r < c.kernel[1]; ++r)
-        for (int64_t i = 0; i < cut.run; ++i, w += c.cout)
-            for (int64_t o = 0; o < c.cout; ++o) to[o * cut.weights_step + cut.before + r * cut.line + i] = w[o];
+    std::fill(to, to + cut.weights_floats(), 0.0f);
+    for (int64_t o = 0; o < c.cout; ++o, to += 4 * cut.piece)
+        for (int64_t r = 0; r < c.kernel[1]; ++r) {
+            const float* from = w + r * cut.run * c.cout + o;
+            float *first = to + r * cut.line, *second = first + cut.piece + c.cin;
+            float *third = first + 2 * cut.piece + cut.line, *last = third + cut.piece + c.cin;
+            for (int64_t i = 0; i < cut.run; ++i, from += c.cout) first[i] = second[i] = third[i] = last[i] = *from;
+        }
 }
 
 void spread_pixel(const InputCut& cut, const Spread& first, float* image) {
@@ -275,13 +278,7 @@ void spread_image(const InputCut& cut, int64_t image, const float* weights, floa
     const Conv& c = cut.c;
     std::fill(padded, padded + cut.image_floats(), 0.0f);
     const int64_t at = image * cut.pixels * c.cout;
-    Spread t = {cut.values + at,
-                weights + cut.before,
-                cut.places + at,
-                c.cout,
-                cut.weights_step,
-                {0, -c.cin, -cut.line, -cut.before},
-                padded + cut.image_floats()};
+    Spread t = {cut.values + at, weights, cut.places + at, c.cout, cut.piece, padded + cut.image_floats()};
     for (int64_t y = 0; y < cut.height; ++y)
         for (int64_t x = 0; x < cut.width; ++x, t.values += c.cout, t.places += c.cout)
             spread_pixel(cut, t, padded + 2 * (y * cut.pitch + x * c.cin));
@@ -308,7 +305,7 @@ void conv_maxima_input_grad(const Step& s) {
     auto* weights = static_cast<float*>(s.scratch);
     list_weights(cut, s.in[1].f32(), weights);
     parallel_for(*s.pool, cut.c.batch, cut.work() > kParallel, [&](int64_t i, int thread) {
-        float* padded = weights + cut.c.cout * cut.weights_step + thread * cut.thread_floats();
+        float* padded = weights + cut.weights_floats() + thread * cut.thread_floats();
         spread_image(cut, i, weights, padded);
         write_image(cut, padded, mask ? mask + i * size : nullptr, s.out[0].f32() + i * size);
     });
