@@ -18,6 +18,7 @@ from striate.plan.schedule import ordered
 from striate.primitives.activations import relu
 from striate.primitives.conv import conv
 from striate.primitives.elementwise import add, exp, mul
+from striate.primitives.matmul import matmul
 from striate.primitives.structural import barrier, broadcast_to, reduce_sum, reshape, transpose
 from striate.trace import Cache, Variable, trace
 
@@ -61,6 +62,25 @@ def test_a_reshape_takes_no_step():
     assert [s.kernel for s in plan.steps] == ["conv_pack", "conv_direct"]
     assert plan.outputs[0].shape == (1, 144)
     assert plan.buffers[plan.outputs[0].slot].place is Place.OUTPUT
+
+
+@pytest.mark.parametrize("rows", [1, 3, 60])
+def test_a_product_reads_a_transposed_matrix_as_it_is(rows):
+    turn = {"axes": (1, 0)}
+    alone = plan_of(lambda x, w: matmul(x, transpose(w, **turn)), (rows, 40), (70, 40))
+    assert [s.kernel for s in alone.steps] == ["matmul"]
+
+    def several(x, w):
+        turned = transpose(w, **turn)
+        return add(matmul(x, turned), 1.0), mul(turned, 2.0), turned, matmul(turned, w)
+
+    graph = trace(several, [Aval((rows, 40), "float32"), Aval((70, 40), "float32")]).graph
+    steps = [s.kernel for s in build(optimize(graph, frozenset()), frozenset()).steps]
+    assert steps.count("transpose") == 1, steps
+    x, w = (np.random.default_rng(0).standard_normal(s, dtype=np.float32) for s in ((rows, 40), (70, 40)))
+    wanted = (x @ w.T + 1, 2 * w.T, w.T, w.T @ w)
+    for found, expected in zip(engines.get("native").compile(graph)([x, w]), wanted, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from striate.ir import Graph, Node
 from striate.plan.draft import Draft, DraftStep, Var
-from striate.plan.lowering import takes_pooled
+from striate.plan.lowering import takes_unfinished
 from striate.plan.memory import Life, assign_offsets
 from striate.plan.origin import origin_of
 from striate.plan.plan import Buffer, Operand, Place, Plan, Step
@@ -20,7 +20,7 @@ def build(graph: Graph, stable_inputs: frozenset[int]) -> Plan:
     for node in ordered(graph, stable_inputs):
         draft.origin = origin_of(node)
         inputs = [draft.var(v) for v in node.inputs]
-        if not takes_pooled(node):
+        if not takes_unfinished(node):
             inputs = [draft.solid(v) for v in inputs]
         rule = RULES.get(node.op) if _has_kernel(node) else None
         made = rule(draft, node, inputs) if rule else None

@@ -14,7 +14,8 @@ from striate.plan.plan import Origin
 
 @dataclass(eq=False)
 class Var:
-    """An array of the plan. A view shares the memory of `base`. One that is `pooled` is computed if a step needs it."""
+    """An array of the plan. A view shares the memory of `base`. One that is `pooled` or `turned` is computed if a step
+    needs it."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -23,6 +24,7 @@ class Var:
     input: int | None = None
     data: np.ndarray | None = None
     pooled: Pooled | None = None
+    turned: Turned | None = None
 
     @property
     def root(self) -> Var:
@@ -37,6 +39,14 @@ class Pooled:
     values: Var
     ints: tuple[int, ...]
     two_by_two: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Turned:
+    """A matrix as it stands before it is transposed; `ints`: the axes."""
+
+    matrix: Var
+    ints: tuple[int, ...]
 
 
 @dataclass(eq=False)
@@ -85,13 +95,13 @@ class Draft:
         return var.root.stable
 
     def solid(self, var: Var) -> Var:
-        """`var` as memory: what is kept in its pooled form is spread out, once."""
-        if var.pooled is None:
-            return var
-        if id(var) not in self._spread:
-            p = var.pooled
+        """`var` as memory: what is kept in its pooled form is spread out, once, and what is turned is transposed."""
+        p, t = var.pooled, var.turned
+        if id(var) not in self._spread and p is not None:
             self._spread[id(var)] = self.step("unpool", [p.positions, p.values], (var.shape, var.dtype), p.ints, ())
-        return self._spread[id(var)]
+        if id(var) not in self._spread and t is not None:
+            self._spread[id(var)] = self.step("transpose", [t.matrix], (var.shape, var.dtype), t.ints, ())
+        return self._spread.get(id(var), var)
 
     def view(self, var: Var, shape: Sequence[int]) -> Var:
         """`var` under another shape."""

@@ -18,10 +18,10 @@ RULES: dict[str, Rule] = {}
 KINDS: dict[str, Rule] = {}  # of `fused` nodes, beside "linear" and chains
 
 
-def takes_pooled(node: Node) -> bool:
-    """Whether the node's rule knows gradients that are not spread from their maxima yet."""
+def takes_unfinished(node: Node) -> bool:
+    """Whether the node's rule knows gradients that are not spread from their maxima yet, or matrices to be turned."""
     op = node.params["graph"].nodes[0].op if node.op == "fused" and node.params["kind"] == "linear" else node.op
-    return op in _GRADIENTS
+    return op in _GRADIENTS or op == "matmul"
 
 
 def lowers(*ops: str) -> Callable[[Rule], Rule]:
@@ -68,7 +68,7 @@ def lower_linear(draft: Draft, node: Node, inputs: Sequence[Var], finish: Finish
     if node.outputs[0].dtype != "float32":
         return None
     if node.op == "matmul":
-        return _lower_matmul(draft, node, [draft.solid(v) for v in inputs], finish)
+        return _lower_matmul(draft, node, inputs, finish)
     spec = conv_spec(node)
     if len(spec.strides) > conv_kernels.MAX_SPATIAL:
         return None
@@ -147,12 +147,14 @@ def packed(draft: Draft, name: str, spec: ConvSpec | MatmulSpec, weights: Var) -
 def _lower_matmul(draft: Draft, node: Node, inputs: Sequence[Var], finish: Finish) -> Sequence[Var] | None:
     """(.., m, k) @ (k, n) is one product of all rows; (b, m, k) @ (b, k, n) a product per batch entry."""
     a, b = node.inputs[:2]
+    turned = inputs[1].turned
+    inputs = [draft.solid(v) if i != 1 or turned is None else turned.matrix for i, v in enumerate(inputs)]
     out = node.outputs[0]
     m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
     if len(b.shape) == 2:
         rows = a.size // k if k else out.size // n if n else 0
-        spec = MatmulSpec(rows, k, n)
-        left, right = draft.view(inputs[0], (1, rows, k)), draft.view(inputs[1], (1, k, n))
+        spec = MatmulSpec(rows, k, n, transpose_b=turned is not None)
+        left, right = draft.view(inputs[0], (1, rows, k)), draft.view(inputs[1], (1, k, n) if not turned else (1, n, k))
     elif a.shape[:-2] == b.shape[:-2]:
         batch = 1
         for size in a.shape[:-2]:

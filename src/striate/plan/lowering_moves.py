@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from striate.ir import Node
 from striate.kernels import attributes
-from striate.plan.draft import Draft, Var
+from striate.plan.draft import Draft, Turned, Var
 from striate.plan.lowering import lowers
 
 # What the moving kernels know; other dtypes are moved by NumPy.
@@ -28,7 +28,10 @@ def _barrier(draft: Draft, node: Node, inputs: Sequence[Var]) -> Sequence[Var]:
 def _transpose(draft: Draft, node: Node, inputs: Sequence[Var]) -> Sequence[Var] | None:
     if not _fits(node):
         return None
-    return [draft.step("transpose", inputs, node.outputs[0].aval, *attributes.transpose(node.params["axes"]))]
+    y, made = node.outputs[0], attributes.transpose(node.params["axes"])
+    if len(y.shape) == 2 and y.dtype == "float32" and not draft.is_stable(inputs[0]):
+        return [Var(y.shape, y.dtype, False, turned=Turned(inputs[0], tuple(made[0])))]  # products read it as it is
+    return [draft.step("transpose", inputs, y.aval, *made)]
 
 
 @lowers("broadcast_to")

@@ -195,9 +195,9 @@ std::size_t conv_maxima_kernel_grad_scratch(const Step& s, int threads) { return
 // -------------------------------------------------------------------------------------------------
 
 // The inputs that the four values of a window reach stand in registers as one piece: lines of kernel + 1 taps each. A
-// channel's weights are written as such a piece, with zeros around them, for each place of a maximum: read from one piece
-// at four places, most vectors would lie across two lines of the cache, which takes twice as long. (A gradient that is
-// not finite reaches all of its window.)
+// channel's weights are written as such a piece, with zeros around them, for each place of a maximum: read from one
+// piece at four places, most vectors would lie across two lines of the cache, which takes twice as long. (A gradient
+// that is not finite reaches all of its window.)
 constexpr int kPieces = 14;  // vectors
 
 struct Spread {
