@@ -89,12 +89,21 @@ def every(steps: tuple[int, int]) -> dict[str, Any]:
 
 
 def test_slices_and_pooling_of_single_pixels_read_with_strides_too() -> None:
-    pool = {"window": (1, 1), "strides": (2, 2), "padding": ((0, 0), (0, 0)), "dilation": (1, 1)}
-    graph = thinned(lambda x, a: max_pool(square(x, a), **pool), X, SQUARE)
+    graph = thinned(lambda x, a: max_pool(square(x, a), **single((2, 2))), X, SQUARE)
     assert products(graph) == 2 * 5 * 4 * 3 * 27
     whole = {"starts": (0,) * 4, "stops": X, "steps": (1, 2, 2, 1)}
     graph = thinned(lambda x, a: slice_(square(x, a), **whole), X, SQUARE)
     assert ops(graph) == ["conv"] and graph.nodes[0].params["strides"] == (2, 2)
+
+
+def test_strides_after_each_other() -> None:
+    def chain(x: Any, a: Any, b: Any) -> Any:
+        y = max_pool(square(x, a), **single((2, 1)))
+        return point(slice_(y, starts=(0,) * 4, stops=y.shape, steps=(1, 1, 2, 1)), b, (2, 1))
+
+    graph = thinned(chain, X, SQUARE, POINT)
+    assert [n.outputs[0].shape[1:3] for n in graph.nodes if n.op == "conv"] == [(3, 4), (3, 4)]
+    assert "slice" not in ops(graph)
 
 
 @pytest.mark.parametrize(
@@ -120,8 +129,14 @@ def test_values_that_are_repeated_along_pixels() -> None:
         assert (first.params["strides"] == (2, 2)) == shrinks, shape
 
 
+def single(strides: tuple[int, ...]) -> dict[str, Any]:
+    """Pooling of single pixels."""
+    rank = len(strides)
+    return {"window": (1,) * rank, "strides": strides, "padding": ((0, 0),) * rank, "dilation": (1,) * rank}
+
+
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_drawn_networks(data: Any) -> None:
     """Any graph of convolutions, sums and rectifiers computes the same with no more products."""
     rank = data.draw(st.integers(1, 3))
@@ -129,20 +144,27 @@ def test_drawn_networks(data: Any) -> None:
     numbers = st.lists(st.integers(1, 3), min_size=rank, max_size=rank).map(tuple)
     plan = data.draw(
         st.lists(
-            st.tuples(st.sampled_from("cprs"), st.integers(0, 5), st.integers(0, 5), numbers), min_size=1, max_size=8
+            st.tuples(st.sampled_from("cprsml"), st.sampled_from((0, 0, 0, 1, 2)), st.integers(0, 3), numbers),
+            min_size=1,
+            max_size=8,
         )
     )
 
     def network(x: Any, w: Any, v: Any) -> Any:
         values = [x]
         for kind, i, j, strides in plan:
-            a, b = values[i % len(values)], values[j % len(values)]
+            a, b = values[-1 - i % len(values)], values[-1 - j % len(values)]
             if kind == "r" or (kind == "s" and a.shape != b.shape):
                 values.append(relu(a))
             elif kind == "s":
                 values.append(add(a, b))
             elif kind == "p":
                 values.append(point(a, w, strides))
+            elif kind == "m":
+                values.append(max_pool(a, **single(strides)))
+            elif kind == "l":
+                whole = {"starts": (0,) * len(a.shape), "stops": a.shape}
+                values.append(slice_(a, **whole, steps=(1, *strides, 1)))
             else:
                 ones = (1,) * rank
                 values.append(conv(a, v, strides=ones, padding=((1, 1),) * rank, dilation=ones, groups=1))

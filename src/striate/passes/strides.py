@@ -90,13 +90,14 @@ def _is_whole(node: Node, value: Value) -> bool:
 
 
 def _kept(graph: Graph, asked: dict[int, Steps]) -> dict[int, Steps]:
-    """The values that lose pixels, and which stay: results of convolutions, and of what is computed from such."""
+    """The values that lose pixels, and which stay: results of convolutions, of what reads single pixels, and of what is
+    computed from such."""
     kept: dict[int, Steps] = {}
     for node in graph.nodes:
         steps = asked.get(id(node.outputs[0]), ())
         if len(node.outputs) == 1 and prod(steps) > 1:
             thinned = any(_is_whole(node, v) and id(v) in kept for v in node.inputs)
-            if node.op == "conv" or (_is_map(node) and thinned):
+            if node.op == "conv" or _strides(node) is not None or (_is_map(node) and thinned):
                 kept[id(node.outputs[0])] = steps
     return kept
 
