@@ -358,20 +358,21 @@ inline FetchAhead::Weights next_weights(const Gather& g, const Cut& cut, int64_t
     return {g.panels + first * g.panel_size() + tile * floats, floats};
 }
 
-// The items of a thread's share of a phase: of the tiles if these weigh more than the panels, else of the panels. It
-// takes block of panels after block of panels through its share, so what one layer writes stays with the core that
-// reads it in the next.
+// A thread's share of a phase's items. Where the images weigh more than the panels, it is some of the tiles, block of
+// panels after block of panels, so that what one layer writes stays with the core that reads it in the next; else it
+// is some of the panels.
 struct Share {
-    int64_t m0, m1, n0, n1;
+    int64_t tile_blocks, first_tile, first, items;
 
-    Share(const Gather& g, const Cut& cut, int64_t part, int64_t parts) : m0(0), m1(cut.m), n0(0), n1(cut.n) {
+    Share(const Gather& g, const Cut& cut, int64_t part, int64_t parts) : tile_blocks(cut.m), first_tile(0) {
         const int64_t values = cut.lines * cut.pixels * (g.source_channels + g.target_channels);
-        const bool tiles =
-            cut.m >= parts && (cut.n < parts || values > g.groups * g.panels_per_group() * g.panel_size());
-        (tiles ? m0 : n0) = (tiles ? cut.m : cut.n) * part / parts;
-        (tiles ? m1 : n1) = (tiles ? cut.m : cut.n) * (part + 1) / parts;
+        const bool by_tiles = cut.m >= parts && values > g.groups * g.panels_per_group() * g.panel_size();
+        first = by_tiles ? 0 : cut.items() * part / parts;
+        if (by_tiles) first_tile = cut.m * part / parts, tile_blocks = cut.m * (part + 1) / parts - first_tile;
+        items = by_tiles ? tile_blocks * cut.n : cut.items() * (part + 1) / parts - first;
     }
-    int64_t items() const { return (m1 - m0) * (n1 - n0); }
+    int64_t tile_block(int64_t i) const { return first_tile + (first + i) % tile_blocks; }
+    int64_t panel_block(int64_t i) const { return (first + i) / tile_blocks; }
 };
 
 inline void gather_item(const Gather& g, const Phase& phase, const Cut& cut, int64_t mi, int64_t ni,
@@ -423,7 +424,7 @@ void gather_run(const Gather& g, int64_t phases, const Step& s, PhaseOf&& phase_
         const Phase phase = phase_of(i);
         const Cut cut = cut_phase(gather_of(phase), phase);
         for (int64_t part = 0; part < parts; ++part)
-            most = std::max(most, Share(gather_of(phase), cut, part, parts).items());
+            most = std::max(most, Share(gather_of(phase), cut, part, parts).items);
         total += cut.items();
     }
     // A phase with fewer items than the largest leaves its last numbers idle; all phases are about as large.
@@ -432,10 +433,10 @@ void gather_run(const Gather& g, int64_t phases, const Step& s, PhaseOf&& phase_
         const Gather& own = gather_of(phase);
         const Cut cut = cut_phase(own, phase);
         const Share share(own, cut, index / most / phases, parts);
-        const int64_t i = index % most, tiles = share.m1 - share.m0;
-        if (i >= share.items()) return;
+        const int64_t i = index % most;
+        if (i >= share.items) return;
         TableBuilder table(own, layout, scratch, thread);
-        gather_item(own, phase, cut, share.m0 + i % tiles, share.n0 + i / tiles, table);
+        gather_item(own, phase, cut, share.tile_block(i), share.panel_block(i), table);
     });
 }
 
