@@ -75,9 +75,10 @@ def flops(spec: ConvSpec) -> float:
 
 def prepare(algorithm: str, spec: ConvSpec, source: tuple[int, ...], target: tuple[int, ...]) -> Callable[[], None]:
     """A convolution or input gradient with packed weights, bias and ReLU, ready to run."""
-    packed = kernels.aligned_empty(conv.packed_shape(algorithm, spec), np.float32)
-    found = conv.ALGORITHMS[algorithm]
-    kernels.run(found.pack_kernel, [values(*spec.w_shape)], [packed], conv.encode_pack(algorithm, spec))
+    found, packed = conv.ALGORITHMS[algorithm], values(*spec.w_shape)
+    if found.pack_kernel is not None:
+        raw, packed = packed, kernels.aligned_empty(conv.packed_shape(algorithm, spec), np.float32)
+        kernels.run(found.pack_kernel, [raw], [packed], conv.encode_pack(algorithm, spec))
     inputs, outputs = [values(*source), packed, values(target[-1])], [values(*target)]
     ints = conv.encode(algorithm, spec, RELU, ("bias",))
     return lambda: kernels.run(found.kernel, inputs, outputs, ints)
