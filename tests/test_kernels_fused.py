@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import windowtruth as wt
@@ -23,6 +23,7 @@ from striate.primitives.reduce import reduce_sum
 from striate.trace import trace
 from test_kernels_conv import arrays, forward, input_grad, kernel_grad, packed, spec_of
 
+WIDE = spec_of((3, 25, 26, 128), (3, 3), 144, (1, 1), ((1, 1),) * 2, (1, 1), 1)  # on a matrix unit, where there is one
 POOL = {"window": (2, 2), "strides": (2, 2), "padding": ((0, 0), (0, 0)), "dilation": (1, 1)}
 
 
@@ -44,6 +45,7 @@ def spread(positions, g, shape):
 
 
 @given(planar(), st.sampled_from([2, 4, 6]), st.booleans(), st.booleans(), st.integers(0, 99))
+@example(WIDE, 4, True, True, 0)
 @settings(deadline=None, max_examples=25)
 def test_maxima_of_a_convolution(spec, tile, rectified, residual, seed):
     x, w, bias, other = arrays(seed, spec.x_shape, spec.w_shape, (spec.cout,), spec.out_shape)
@@ -65,6 +67,7 @@ def test_maxima_of_a_convolution(spec, tile, rectified, residual, seed):
 
 
 @given(planar(), st.sampled_from([2, 4, 6]), st.booleans(), st.integers(0, 99))
+@example(WIDE, 4, True, 0)
 @settings(deadline=None, max_examples=25)
 def test_input_gradient_from_pooled_gradients(spec, tile, masked, seed):
     small = pooled_shape(spec.out_shape)
@@ -96,6 +99,7 @@ def test_kernel_gradient_from_pooled_gradients(spec, seed):
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 2), st.integers(0, 99))
+@example(144, 136, 1, 0)
 @settings(deadline=None, max_examples=20)
 def test_masks_of_direct_kernels(cin, cout, stride, seed):
     spec = spec_of((2, 5, 6, cin), (3, 2), cout, (stride, stride), [(1, 1), (0, 1)], (1, 1), 1)

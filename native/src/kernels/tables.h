@@ -26,3 +26,9 @@
     X(reduce)                     \
     X(resize)                     \
     X(softmax)
+
+// Those of them whose kernels use the matrix unit where the level `amx` is in force; the files are named in
+// CMakeLists.txt.
+#define STRIATE_UNIT_TABLES(X) \
+    X(conv_direct)             \
+    X(conv_winograd)

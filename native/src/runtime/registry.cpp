@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <unordered_map>
 
+#include "core/matrix_unit.h"
 #include "kernels/tables.h"
 #include "striate_isas.h"
 
@@ -15,6 +16,11 @@ namespace striate {
     STRIATE_KERNEL_TABLES(STRIATE_DECLARE_TABLE) \
     }
 STRIATE_ISAS(STRIATE_DECLARE_ISA)
+#ifdef STRIATE_HAS_AMX
+namespace amx {
+STRIATE_UNIT_TABLES(STRIATE_DECLARE_TABLE)
+}
+#endif
 
 namespace {
 
@@ -32,10 +38,28 @@ using Kernels = std::vector<const Kernel*>;
     }
 // NOLINTEND
 
+#ifdef STRIATE_HAS_AMX
+// The kernels of the level before, with those of the same names that use the unit in their places.
+Kernels with_unit(Kernels all) {
+    using namespace amx;
+    const auto put = [&](const Kernel& kernel) {
+        for (const Kernel*& at : all)
+            if (std::string_view(at->name) == kernel.name) at = &kernel;
+    };
+#define STRIATE_PUT_TABLE(name) \
+    for (int i = 0; i < name##_table.count; ++i) put(name##_table.kernels[i]);
+    STRIATE_UNIT_TABLES(STRIATE_PUT_TABLE)
+    return all;
+}
+#endif
+
 const std::vector<Kernels>& all_levels() {
     static const std::vector<Kernels> made = [] {
         std::vector<Kernels> levels;
         STRIATE_ISAS(STRIATE_JOIN_TABLES)
+#ifdef STRIATE_HAS_AMX
+        levels.push_back(with_unit(levels.back()));
+#endif
         return levels;
     }();
     return made;
@@ -49,9 +73,10 @@ bool runs(std::string_view isa) {
     const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
                       __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
     if (isa == "avx2") return avx2;
-    return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vl");
+    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                        __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                        __builtin_cpu_supports("avx512vl");
+    return isa == "amx" ? avx512 && matrix_unit() : avx512;
 #else
     (void)isa;
     return true;
@@ -81,7 +106,11 @@ std::atomic<int>& level_in_force() {
 
 const std::vector<std::string>& isa_names() {
 #define STRIATE_ISA_NAME(isa) #isa,
-    static const std::vector<std::string> names = {STRIATE_ISAS(STRIATE_ISA_NAME)};
+    static const std::vector<std::string> names = {STRIATE_ISAS(STRIATE_ISA_NAME)
+#ifdef STRIATE_HAS_AMX
+                                                       "amx"
+#endif
+    };
     return names;
 }
 

@@ -1,5 +1,6 @@
 // The direct convolution and its input gradient (the transposed convolution): one gathered matrix product.
 #include "kernels/conv/check.h"
+#include "kernels/conv/direct_unit.h"
 #include "kernels/conv/finish.h"
 #include "kernels/conv/gather.h"
 #include "kernels/gemm/pack.h"
@@ -60,16 +61,28 @@ Gather backward_gather(const Step& s, const Conv& c) {
     return g;
 }
 
+Phase forward_phase(const Conv& c) { return {{forward_axis(c, 0), forward_axis(c, 1), forward_axis(c, 2)}}; }
+
+// Of an input gradient without strides.
+Phase backward_phase(const Conv& c) {
+    return {{backward_axis(c, 0, 0), backward_axis(c, 1, 0), backward_axis(c, 2, 0)}};
+}
+bool has_strides(const Conv& c) { return c.stride[0] * c.stride[1] * c.stride[2] != 1; }
+
 void conv_direct(const Step& s) {
     const Conv c = flattened(read_conv(s, s.in[0], s.out[0]));
     if (s.out[0].size() == 0) return;
     Gather g = forward_gather(s, c);
     g.finish = read_finish(s, c.activation, c.flags);
-    gather_run(g, 1, s, [&](int64_t) { return Phase{{forward_axis(c, 0), forward_axis(c, 1), forward_axis(c, 2)}}; });
+    if (run_on_unit(g, forward_phase(c), s)) return;
+    gather_run(g, 1, s, [&](int64_t) { return forward_phase(c); });
 }
 
 std::size_t conv_direct_scratch(const Step& s, int threads) {
-    return gather_scratch(forward_gather(s, read_conv(s, s.in[0], s.out[0])), threads).total;
+    const Conv c = flattened(read_conv(s, s.in[0], s.out[0]));
+    const Gather g = forward_gather(s, c);
+    const std::size_t on_unit = unit_scratch(g, forward_phase(c), threads);
+    return on_unit ? on_unit : gather_scratch(g, threads).total;
 }
 
 void conv_input_grad(const Step& s) {
@@ -77,6 +90,7 @@ void conv_input_grad(const Step& s) {
     if (s.out[0].size() == 0) return;
     Gather g = backward_gather(s, c);
     g.finish = read_finish(s, c.activation, c.flags);
+    if (!has_strides(c) && run_on_unit(g, backward_phase(c), s)) return;
     gather_run(g, c.stride[0] * c.stride[1] * c.stride[2], s, [&](int64_t i) {
         const Axis last = backward_axis(c, 2, i % c.stride[2]);
         return Phase{{backward_axis(c, 0, i / c.stride[2] / c.stride[1]),
@@ -85,7 +99,10 @@ void conv_input_grad(const Step& s) {
 }
 
 std::size_t conv_input_grad_scratch(const Step& s, int threads) {
-    return gather_scratch(backward_gather(s, read_conv(s, s.out[0], s.in[0])), threads).total;
+    const Conv c = read_conv(s, s.out[0], s.in[0]);
+    const Gather g = backward_gather(s, c);
+    const std::size_t on_unit = has_strides(c) ? 0 : unit_scratch(g, backward_phase(c), threads);
+    return on_unit ? on_unit : gather_scratch(g, threads).total;
 }
 
 // Packed weights: [group][panel of target channels][tap][source channel][kPanel]. The raw kernel is

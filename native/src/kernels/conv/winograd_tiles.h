@@ -13,6 +13,7 @@
 #include "kernels/conv/finish.h"
 #include "kernels/conv/multiply.h"
 #include "kernels/conv/winograd.h"
+#include "kernels/conv/winograd_unit.h"
 #include "kernels/gemm/tile.h"
 
 namespace striate {
@@ -79,7 +80,7 @@ struct Cut {
     int64_t together;      // tiles of one item
     int64_t sums;          // of these, for each point; with slices around the image there are fewer
     int64_t images, rows;  // of one band
-    bool shared;
+    bool unit, shared;
 
     explicit Cut(const Image& g) : grid(g.out_height, g.out_width, kOut) {
         tiles = g.batch * g.slices * grid.rows * grid.columns;
@@ -87,7 +88,8 @@ struct Cut {
         blocks = g.depth / kBlock;
         const int64_t fit = kNearFloats / (kPoints * g.depth) / kRows;
         together = std::clamp<int64_t>(fit, 1, 112 / kRows) * kRows;
-        shared = tiles < 4 * together || g.taps > 1;
+        unit = g.taps == 1 && pays_on_unit(g.depth, g.channels, tiles);
+        shared = tiles < 4 * together || g.taps > 1 || unit;
         sums = together;
         if (shared) cut_bands(g);
     }
@@ -96,11 +98,16 @@ struct Cut {
         const int64_t across = (grid.rows + rows - 1) / rows, image = i / across * images, row = i % across * rows;
         return {image, std::min(images, g.batch - image), row, std::min(rows, grid.rows - row)};
     }
-    int64_t point_step() const { return blocks * together * kBlock + kPointPad; }
+    int64_t point_step() const {
+        return (unit ? std::max(blocks, panels * kPanel / kBlock) : blocks) * together * kBlock + kPointPad;
+    }
     int64_t input_floats() const { return kPoints * point_step(); }
     // Products: per point [panel][tile][32], of one panel where a thread goes through all stages.
-    int64_t product_step() const { return (shared ? panels : 1) * sums * kPanel + kPointPad; }
-    int64_t product_floats() const { return kPoints * product_step(); }
+    // Those of the unit take the place of its left operand, tile by tile, in blocks of 16 columns.
+    int64_t product_step() const { return unit ? point_step() : (shared ? panels : 1) * sums * kPanel + kPointPad; }
+    int64_t product_floats() const { return unit ? 0 : kPoints * product_step(); }
+    int64_t row_step() const { return unit ? kBlock : kPanel; }
+    int64_t half_step() const { return unit ? sums * kBlock : kBlock; }  // to column 16 of a panel
     int64_t tile_blocks() const { return (tiles + together - 1) / together; }
     // Where there are few blocks, several items share one, so that no thread is alone with the last for long.
     int64_t parts() const { return std::clamp<int64_t>(64 / std::max<int64_t>(tile_blocks(), 1), 1, panels); }
@@ -108,12 +115,13 @@ struct Cut {
 private:
     // All tiles, or as many rows of them as some megabytes hold, and then images until weights are used often enough.
     void cut_bands(const Image& g) {
-        constexpr int64_t kBandFloats = 3 << 19, kLeastTiles = 192;
+        constexpr int64_t kBandFloats = 3 << 19, kUnitFloats = 3 << 20, kLeastTiles = 192;
         images = g.batch, rows = grid.rows;
         const int64_t around = g.slices + g.taps - 1;
-        if (g.taps > 1) {
+        if (g.taps > 1 || unit) {
             const int64_t row_floats = kPoints * g.depth * around * grid.columns;
-            rows = std::clamp<int64_t>(kBandFloats / std::max<int64_t>(row_floats, 1), 1, std::max<int64_t>(rows, 1));
+            const int64_t fit = (unit ? kUnitFloats : kBandFloats) / std::max<int64_t>(row_floats, 1);
+            rows = std::clamp<int64_t>(fit, 1, std::max<int64_t>(rows, 1));
             const int64_t of_image = std::max<int64_t>(g.slices * rows * grid.columns, 1);
             images = std::clamp<int64_t>((kLeastTiles + of_image - 1) / of_image, 1, g.batch);
         }
@@ -123,7 +131,7 @@ private:
 };
 
 struct Layout {
-    std::size_t zeros, places, inputs, products, total;
+    std::size_t zeros, places, operands, inputs, products, total;
 };
 
 template <int Pairs>
@@ -133,9 +141,11 @@ Layout layout_of(const Image& g, int threads) {
     Layout l;
     l.zeros = bytes(g.depth);
     l.places = 64 * static_cast<std::size_t>(threads);
+    l.operands = c.unit ? operand_bytes(g.depth) * static_cast<std::size_t>(threads) : 0;
     l.inputs = bytes(c.input_floats());
     l.products = bytes(c.product_floats());
-    l.total = l.zeros + l.places + (l.inputs + l.products) * static_cast<std::size_t>(c.shared ? 1 : threads);
+    l.total =
+        l.zeros + l.places + l.operands + (l.inputs + l.products) * static_cast<std::size_t>(c.shared ? 1 : threads);
     return l;
 }
 
@@ -149,8 +159,8 @@ public:
         : g_(g), c_(g), l_(layout_of<Pairs>(g, s.pool->threads())), scratch_(static_cast<char*>(s.scratch)) {
         std::memset(scratch_, 0, l_.zeros);
         weights_ = s.in[1].f32();
-        threads_inputs_ = c_.shared ? 1 : s.pool->threads();
-        for (int t = 0; t < s.pool->threads(); ++t) place(t) = -1;
+        threads_ = s.pool->threads();
+        for (int t = 0; t < threads_; ++t) place(t) = -1;
     }
 
     void run(ThreadPool& pool) {
@@ -163,12 +173,11 @@ public:
 private:
     // The block whose transformed input a thread has.
     int64_t& place(int thread) const { return *reinterpret_cast<int64_t*>(scratch_ + l_.zeros + 64 * thread); }
-    float* input(int which) const {
-        return reinterpret_cast<float*>(scratch_ + l_.zeros + l_.places + l_.inputs * which);
-    }
+    char* rest() const { return scratch_ + l_.zeros + l_.places + l_.operands; }
+    float* input(int which) const { return reinterpret_cast<float*>(rest() + l_.inputs * which); }
     float* products(int thread) const {
-        return reinterpret_cast<float*>(scratch_ + l_.zeros + l_.places + l_.inputs * threads_inputs_ +
-                                        l_.products * thread);
+        if (c_.unit) return input(0);
+        return reinterpret_cast<float*>(rest() + l_.inputs * (c_.shared ? 1 : threads_) + l_.products * thread);
     }
 
     // Pointers to the pixels that a tile of a slice of the source reads.
@@ -232,18 +241,22 @@ private:
         const int64_t parts = (c_.panels + kPanelsOfItem - 1) / kPanelsOfItem, plane = band.rows * c_.grid.columns;
         const int64_t inputs = band.images * (g_.slices + g_.taps - 1) * plane, sums = band.images * g_.slices * plane;
         parallel_for(pool, inputs, inputs > 1, [&](int64_t at, int) { transform_at(band, at); });
-        parallel_for(pool, kPoints * parts, true, [&](int64_t i, int) {
-            const int64_t point = i / parts, last = std::min(c_.panels, (i % parts + 1) * kPanelsOfItem);
-            for (int64_t panel = i % parts * kPanelsOfItem; panel < last; ++panel) products_at(band, point, panel);
-        });
+        if (c_.unit)
+            multiply_points(pool, {input(0), weights_, kPoints, c_.point_step(), sums, c_.together, g_.depth, c_.panels,
+                                   scratch_ + l_.zeros + l_.places});
+        else
+            parallel_for(pool, kPoints * parts, true, [&](int64_t i, int) {
+                const int64_t point = i / parts, last = std::min(c_.panels, (i % parts + 1) * kPanelsOfItem);
+                for (int64_t panel = i % parts * kPanelsOfItem; panel < last; ++panel) products_at(band, point, panel);
+            });
         const int64_t groups = (sums + kTilesOfItem - 1) / kTilesOfItem;
         parallel_for(pool, groups * c_.panels, true, [&](int64_t i, int) {
             const int64_t first = i / c_.panels * kTilesOfItem, last = std::min(sums, first + kTilesOfItem);
             const int64_t panel = i % c_.panels, columns = std::min<int64_t>(kPanel, g_.channels - panel * kPanel);
             for (int64_t at = first; at < last; ++at) {
                 const int64_t slice = band.image * g_.slices + at / plane;
-                finish(tile_of(band, slice, at % plane), products(0) + (panel * c_.sums + at) * kPanel, panel * kPanel,
-                       columns);
+                finish(tile_of(band, slice, at % plane), products(0) + panel * c_.sums * kPanel + at * c_.row_step(),
+                       panel * kPanel, columns);
             }
         });
     }
@@ -310,11 +323,12 @@ private:
             ((c_.grid.image(tile) * g_.out_height + top) * g_.out_width + left) * g_.channels + channel;
         fetch_target(std::min(tile + 1, c_.tiles - 1), channel, columns);
         for (int64_t c = 0; c < columns; c += kLanes) {
+            const int64_t column = c / kBlock * c_.half_step() + c % kBlock;
             Vec half[kOut * kIn], y[kOut * kOut];
             for (int j = 0; j < kIn; ++j) {
                 Vec v[kIn];
 #pragma GCC unroll 8
-                for (int i = 0; i < kIn; ++i) v[i] = load(m + (i * kIn + j) * c_.product_step() + c);
+                for (int i = 0; i < kIn; ++i) v[i] = load(m + (i * kIn + j) * c_.product_step() + column);
                 S::output(v, 1, half + j, kIn);
             }
             for (int i = 0; i < kOut; ++i) S::output(half + i * kIn, 1, y + i * kOut, 1);
@@ -395,7 +409,7 @@ private:
     const Layout l_;
     char* scratch_;
     const float* weights_;
-    int threads_inputs_;
+    int threads_;
 };
 
 }  // namespace STRIATE_ISA_NS
