@@ -85,6 +85,7 @@ def test_input_gradient_from_pooled_gradients(spec, tile, masked, seed):
 
 
 @given(planar(), st.integers(0, 99))
+@example(WIDE, 0)
 @settings(deadline=None, max_examples=20)
 def test_kernel_gradient_from_pooled_gradients(spec, seed):
     small = pooled_shape(spec.out_shape)

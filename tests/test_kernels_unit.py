@@ -3,6 +3,8 @@ without one the same shapes go through the other kernels."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -18,6 +20,8 @@ from test_kernels_conv import (
     conv2d,
     forward,
     input_grad,
+    kernel_grad,
+    run_kernel_grad,
     run_with_weights,
     spec_of,
     windows,
@@ -78,7 +82,10 @@ def test_winograd(sizes, pads, channels, batch, seed):
     cin, cout = (16 * c for c in channels)
     spec = spec_of((batch, *sizes, cin), (3, 3), cout, (1, 1), pads, (1, 1), 1)
     x, w, dy, bias, residual = arrays(seed, spec.x_shape, spec.w_shape, spec.out_shape, (cout,), spec.out_shape)
-    y, dx = forward(x, w, spec), input_grad(dy, w, spec)
+    y, dx, dw = forward(x, w, spec), input_grad(dy, w, spec), kernel_grad(x, dy, spec)
+    for _ in each_level():
+        got = run_kernel_grad("kernel_grad_winograd4", x, dy, spec)
+        close(got, dw, WINOGRAD_ERRORS[4], terms=math.prod(spec.out_shape[:-1]))
     for size, bound in WINOGRAD_ERRORS.items():
         for _ in each_level():
             fused = run_with_weights(f"winograd{size}", x, w, spec, spec.out_shape, bias, residual, activation=RELU)
@@ -92,6 +99,7 @@ def test_same_bits_for_any_number_of_threads(spec):
     for _ in each_level():
         same_bits(lambda: run_with_weights(conv.choose(spec), x, w, spec, spec.out_shape))
         same_bits(lambda: run_with_weights(conv.choose_input_grad(spec), dy, w, spec, spec.x_shape))
+        same_bits(lambda: run_kernel_grad(conv.choose_kernel_grad(spec), x, dy, spec))
 
 
 @pytest.mark.parametrize("spec", [POINTWISE, WINDOWS])

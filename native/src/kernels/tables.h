@@ -31,4 +31,5 @@
 // CMakeLists.txt.
 #define STRIATE_UNIT_TABLES(X) \
     X(conv_direct)             \
-    X(conv_winograd)
+    X(conv_winograd)           \
+    X(conv_winograd_kernel_grad)

@@ -21,6 +21,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from striate.core import config
+from striate.kernels._native import isa
 
 PANEL = 32  # output channels that stand together in a packed operand (native/src/kernels/gemm/tile.h)
 DEPTHWISE_BLOCK = 16  # channels that stand together in packed depthwise weights (native/src/kernels/conv/depthwise.h)
@@ -162,6 +163,12 @@ _LEAST = 2 << 20  # multiplications: below, one direct kernel is done before two
 _TRANSFORM = 40  # what the transform of one value costs, in multiplications
 _TRANSFORM_LINE = 15  # of one in a line
 _ROWS = 24  # products of fewer rows wait for their weights
+_UNIT_CHANNELS, _UNIT_TILES = (
+    128,
+    96,
+)  # from here on a matrix unit multiplies (native/src/kernels/conv/winograd_unit.h),
+_UNIT_SHARE = 0.5  # which takes so much of the time,
+_UNIT_WEIGHT = 12  # and what else it costs to bring a transformed weight from memory
 _IMAGES = 7  # so many images are computed pixel by pixel (native/src/kernels/conv/gather.h)
 
 
@@ -213,8 +220,12 @@ def _inside(spec: ConvSpec) -> int:
 
 def _winograd_cost(spec: ConvSpec, target: tuple[int, ...], size: int) -> int:
     tiles = math.prod(target[:-3]) * -(-target[-3] // size) * -(-target[-2] // size)
-    product = spec.taps // 9 * spec.cin * spec.cout * max(tiles, _ROWS)
-    return (size + 2) ** 2 * (product + _TRANSFORM * tiles * (spec.cin + spec.cout))
+    rows: float = max(tiles, _ROWS)
+    if isa() == "amx":
+        fits = spec.taps == 9 and min(spec.cin, spec.cout) >= _UNIT_CHANNELS and tiles >= _UNIT_TILES
+        rows = (_UNIT_SHARE * rows if fits else rows) + _UNIT_WEIGHT
+    product = spec.taps // 9 * spec.cin * spec.cout * rows
+    return (size + 2) ** 2 * int(product + _TRANSFORM * tiles * (spec.cin + spec.cout))
 
 
 def _line_cost(spec: ConvSpec, target: tuple[int, ...]) -> int:

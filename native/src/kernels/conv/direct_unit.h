@@ -49,7 +49,7 @@ public:
 
 private:
     static constexpr int64_t kMostRows = 128, kMostPanels = 16;
-    static constexpr int64_t kHalvesOfPart = 64;  // of a sum, so that operands stay in the second cache
+    static constexpr int64_t kHalvesOfPart = 32;  // of a sum, so that operands stay in the second cache
 
     std::size_t zeros() const { return round_up(sizeof(float) * static_cast<std::size_t>(g_.source_channels)); }
     std::size_t pointers() const {

@@ -7,24 +7,19 @@
 #include <cstring>
 
 #include "core/thread_pool.h"
-#include "kernels/conv/check.h"
-#include "kernels/conv/winograd.h"
-#include "kernels/gemm/tile.h"
+#include "kernels/conv/winograd_adjoint.h"
+#include "kernels/conv/winograd_adjoint_unit.h"
 
 namespace striate {
 namespace STRIATE_ISA_NS {
 namespace {
 
-using S = Scheme<2>;
-constexpr int kOut = S::kOut, kIn = S::kIn, kPoints = kIn * kIn;
-constexpr int kBlock = kWinogradBlock;
+using namespace adjoint;
+
 constexpr int kTogether = kRows >= 12 ? 8 : 4;  // rows of one product: so many times two vectors stay in registers
 constexpr int64_t kSide = 64;                   // channels, of both sides, of one item
 constexpr int64_t kTiles = 40;                  // tiles that are transformed and multiplied at a time
 constexpr int64_t kItems = 8;                   // at least so many, if there are tiles for them
-
-// The output's gradient, whole: it may be there as that of its 2x2 maxima, with their positions as a third input.
-Tensor full_gradient(const Step& s) { return flags_of(s) & kHasUnpool ? unpooled(s, s.in[0], s.in[1]) : s.in[1]; }
 
 struct Shape {
     static constexpr int64_t kVStep = kSide * kTiles + kPointPad, kZStep = kSide * kTiles + kPointPad;
@@ -72,15 +67,11 @@ inline void accumulate(const float* v, const float* z, int64_t tiles, float* u, 
 
 class KernelGrad {
 public:
-    KernelGrad(const Step& s, const Shape& h) : s_(s), h_(h) {
-        zeros_ = static_cast<float*>(s.scratch);
-        u_ = zeros_ + h.zeros();
+    KernelGrad(const Step& s, const Shape& h)
+        : s_(s), h_(h), transforms_(s, h.c, h.grid, h.tiles, static_cast<float*>(s.scratch)) {
+        u_ = static_cast<float*>(s.scratch) + h.zeros();
         threads_ = u_ + h.items() * h.item_floats();
-        std::memset(zeros_, 0, sizeof(float) * h.zeros());
-        unpool_ = flags_of(s) & kHasUnpool;
-        if (unpool_)
-            pooled_ = {h.c.y[1] / 2, h.c.y[2] / 2, h.c.cout, s.in[1].f32(),
-                       static_cast<const std::uint8_t*>(s.in[2].data)};
+        std::memset(s.scratch, 0, sizeof(float) * h.zeros());
     }
 
     void run() {
@@ -91,9 +82,8 @@ public:
 
 private:
     // A square of channels and a part of the tiles; items that follow each other read the same tiles.
-    struct Square {
-        int64_t first_in, in, first_out, out;  // channels
-        float *v, *z, *u;
+    struct Square : Room {
+        float* u;
     };
 
     float* sums(int64_t part, int64_t down, int64_t across) const {
@@ -104,74 +94,22 @@ private:
         const int64_t across = i % h_.across, down = i / h_.across % h_.down, part = i / h_.across / h_.down;
         const int64_t first_in = down * kSide, first_out = across * kSide;
         float* v = threads_ + thread * h_.thread_floats();
-        const Square q{first_in,
-                       std::min(kSide, h_.c.cin - first_in),
-                       first_out,
-                       std::min(kSide, h_.c.cout - first_out),
-                       v,
-                       v + kPoints * Shape::kVStep,
-                       sums(part, down, across)};
+        const Room room{first_in,
+                        std::min(kSide, h_.c.cin - first_in),
+                        first_out,
+                        std::min(kSide, h_.c.cout - first_out),
+                        kTiles,
+                        Shape::kVStep,
+                        Shape::kZStep,
+                        v,
+                        v + kPoints * Shape::kVStep};
+        const Square q{room, sums(part, down, across)};
         const int64_t begin = h_.tiles * part / h_.parts, end = h_.tiles * (part + 1) / h_.parts;
         for (int64_t first = begin; first < end; first += kTiles) {
             const int64_t count = std::min(kTiles, end - first);
-            for (int64_t t = 0; t < count; ++t) transform_input(q, first + t, t);
-            for (int64_t t = 0; t < count; ++t) transform_gradient(q, first + t, t);
+            for (int64_t t = 0; t < count; ++t) transforms_.transform_input(q, first + t, t);
+            for (int64_t t = 0; t < count; ++t) transforms_.transform_gradient(q, first + t, t);
             multiply(q, count, first == begin);
-        }
-    }
-
-    void input_patch(int64_t tile, const float** to) const {
-        const Conv& c = h_.c;
-        patch(s_.in[0].f32() + h_.grid.image(tile) * c.x_pixels() * c.cin, c.x[1], c.x[2], c.cin,
-              h_.grid.top(tile) - c.lo[1], h_.grid.left(tile) - c.lo[2], kIn, zeros_, to);
-    }
-    void gradient_patch(int64_t tile, const float** to) const {
-        const Conv& c = h_.c;
-        patch(s_.in[1].f32() + h_.grid.image(tile) * c.y_pixels() * c.cout, c.y[1], c.y[2], c.cout, h_.grid.top(tile),
-              h_.grid.left(tile), kOut, zeros_, to);
-    }
-    Cells<kOut> gradient_cells(int64_t tile) const {
-        return {pooled_, h_.grid.image(tile), h_.grid.top(tile), h_.grid.left(tile), zeros_};
-    }
-    int64_t next(int64_t tile) const { return std::min(tile + 1, h_.tiles - 1); }
-
-    void transform_input(const Square& q, int64_t tile, int64_t at) const {
-        const float *from[kPoints], *ahead[kPoints];
-        input_patch(tile, from);
-        input_patch(next(tile), ahead);
-        for (int64_t k = 0; k < q.in; k += kLanes) {
-            if (k % kBlock == 0) fetch_columns<kIn, kOut>(ahead, q.first_in + k);
-            transform_patch<kIn, kIn>(from, q.first_in + k, q.v + (k / kBlock * kTiles + at) * kBlock + k % kBlock,
-                                      Shape::kVStep, S::input);
-        }
-    }
-
-    float* gradient_at(const Square& q, int64_t channel, int64_t at) const {
-        return q.z + (channel / kPanel * kTiles + at) * kPanel + channel % kPanel;
-    }
-
-    void transform_gradient(const Square& q, int64_t tile, int64_t at) const {
-        for (int64_t k = q.out; k % kPanel; k += kLanes)
-            for (int p = 0; p < kPoints; ++p) store(gradient_at(q, k, at) + p * Shape::kZStep, Vec{});
-        if (unpool_) return transform_spread(q, tile, at);
-        const float *from[kOut * kOut], *ahead[kOut * kOut];
-        gradient_patch(tile, from);
-        gradient_patch(next(tile), ahead);
-        for (int64_t k = 0; k < q.out; k += kLanes) {
-            if (k % kBlock == 0) fetch_columns<kOut, kOut>(ahead, q.first_out + k);
-            transform_patch<kOut, kIn>(from, q.first_out + k, gradient_at(q, k, at), Shape::kZStep, S::output_adjoint);
-        }
-    }
-
-    void transform_spread(const Square& q, int64_t tile, int64_t at) const {
-        float values[kOut * kOut * kLanes];
-        const float* from[kOut * kOut];
-        for (int i = 0; i < kOut * kOut; ++i) from[i] = values + i * kLanes;
-        const Cells<kOut> cells = gradient_cells(tile), ahead = gradient_cells(next(tile));
-        for (int64_t k = 0; k < q.out; k += kLanes) {
-            if (k % kBlock == 0) ahead.fetch(q.first_out + k);
-            cells.spread(q.first_out + k, values);
-            transform_patch<kOut, kIn>(from, 0, gradient_at(q, k, at), Shape::kZStep, S::output_adjoint);
         }
     }
 
@@ -196,15 +134,8 @@ private:
         for (int64_t k = block * kBlock; k < (block + 1) * kBlock; ++k)
             for (int64_t column = 0; column < columns; column += kLanes) {
                 const int64_t at = (panel_in * kSide + k % kSide) * kPanel + column;
-                Vec half[3 * kIn], g[9];
-                for (int j = 0; j < kIn; ++j) {
-                    Vec d[kIn];
-                    for (int i = 0; i < kIn; ++i) d[i] = total(k / kSide, across, (i * kIn + j) * Shape::kUStep + at);
-                    S::kernel_adjoint(d, 1, half + j, kIn);
-                }
-                for (int i = 0; i < 3; ++i) S::kernel_adjoint(half + i * kIn, 1, g + i * 3, 1);
-                for (int tap = 0; tap < 9; ++tap)
-                    store(s_.out[0].f32() + (tap * c.cin + k) * c.cout + panel * kPanel + column, g[tap]);
+                put_kernels(s_, c, k, panel * kPanel + column,
+                            [&](int point) { return total(k / kSide, across, point * Shape::kUStep + at); });
             }
     }
 
@@ -216,9 +147,8 @@ private:
 
     const Step& s_;
     const Shape& h_;
-    float *zeros_, *u_, *threads_;
-    bool unpool_;
-    Pooled pooled_{};
+    const Transforms transforms_;
+    float *u_, *threads_;
 };
 
 void run_kernel_grad(const Step& s) {
@@ -226,12 +156,14 @@ void run_kernel_grad(const Step& s) {
     if (s.out[0].size() == 0) return;
     if (h.tiles == 0)
         std::memset(s.out[0].data, 0, sizeof(float) * s.out[0].size());
-    else
+    else if (!kernels_on_unit(s, h.c, h.grid, h.tiles))
         KernelGrad(s, h).run();
 }
 
 std::size_t kernel_grad_scratch(const Step& s, int threads) {
     const Shape h(s);
+    const std::size_t on_unit = kernels_unit_scratch(h.c, h.tiles, threads);
+    if (on_unit) return on_unit;
     return sizeof(float) * (h.zeros() + h.items() * h.item_floats() + threads * h.thread_floats());
 }
 
