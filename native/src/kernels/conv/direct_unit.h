@@ -15,7 +15,7 @@ namespace STRIATE_ISA_NS {
 
 // Whether splitting pays: each value has to take part in many products.
 inline bool pays_on_unit(const Gather& g, int64_t pixels) {
-    constexpr int64_t kLeastRows = 32, kLeastDepth = 128, kLeastWidth = 128, kMostTaps = 64, kLeastWork = 1 << 22;
+    constexpr int64_t kLeastRows = 96, kLeastDepth = 128, kLeastWidth = 128, kMostTaps = 64, kLeastWork = 1 << 22;
     const int64_t terms = g.taps() * g.depth;
     return g.groups == 1 && !g.merge && g.depth % kHalfStep == 0 && g.depth >= kLeastDepth && g.width >= kLeastWidth &&
            g.taps() <= kMostTaps && pixels >= kLeastRows && pixels * terms * g.width >= kLeastWork;

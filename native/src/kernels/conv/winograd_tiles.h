@@ -88,7 +88,7 @@ struct Cut {
         blocks = g.depth / kBlock;
         const int64_t fit = kNearFloats / (kPoints * g.depth) / kRows;
         together = std::clamp<int64_t>(fit, 1, 112 / kRows) * kRows;
-        unit = g.taps == 1 && pays_on_unit(g.depth, g.channels, tiles);
+        unit = g.taps == 1 && pays_on_unit(g.depth, g.channels, tiles, kPoints);
         shared = tiles < 4 * together || g.taps > 1 || unit;
         sums = together;
         if (shared) cut_bands(g);

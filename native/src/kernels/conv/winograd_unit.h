@@ -23,10 +23,13 @@ struct PointProducts {
 
 #if defined(__AMX_BF16__)
 
-// Splitting a product's operands into pieces pays where each value takes part in many products.
-inline bool pays_on_unit(int64_t depth, int64_t channels, int64_t tiles) {
-    constexpr int64_t kLeastChannels = 128, kLeastTiles = 96;
-    return std::min(depth, channels) >= kLeastChannels && tiles >= kLeastTiles;
+// Splitting a product's operands into pieces pays where each value takes part in many products; fewer still do where
+// the transformed input stays in the caches on its way between the stages.
+inline bool pays_on_unit(int64_t depth, int64_t channels, int64_t tiles, int64_t points) {
+    constexpr int64_t kLeastChannels = 128, kManyChannels = 256, kLeastTiles = 96, kCachedFloats = 5 << 19;
+    const int64_t least = std::min(depth, channels);
+    return tiles >= kLeastTiles && least >= kLeastChannels &&
+           (least >= kManyChannels || points * depth * tiles <= kCachedFloats);
 }
 
 // Tiles that are split together, so that they stay in the second cache.
@@ -72,7 +75,7 @@ inline void multiply_points(ThreadPool& pool, const PointProducts& p) {
 
 #else
 
-inline bool pays_on_unit(int64_t, int64_t, int64_t) { return false; }
+inline bool pays_on_unit(int64_t, int64_t, int64_t, int64_t) { return false; }
 inline std::size_t operand_bytes(int64_t) { return 0; }
 inline void multiply_points(ThreadPool&, const PointProducts&) {}
 
