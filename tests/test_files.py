@@ -424,12 +424,18 @@ def test_archives_are_unpacked_where_keras_unpacks_them(tmp_path: pathlib.Path, 
         [(member("a/../../out.txt"), b"x")],
         [(member("/tmp-striate/out.txt"), b"x")],
         [(member("link", tarfile.SYMTYPE, "../.."), b""), (member("link/out.txt"), b"x")],
+        [
+            (member("top/ok"), b"k"),
+            (member("deep/er/up", tarfile.SYMTYPE, "../../top"), b""),
+            (member("out", tarfile.SYMTYPE, "deep/er/up/../.."), b""),
+            (member("out/out.txt"), b"x"),
+        ],
         [(member("link", tarfile.SYMTYPE, "/etc"), b"")],
         [(member("hard", tarfile.LNKTYPE, "../../secret"), b"")],
         [(member("pipe", tarfile.FIFOTYPE), b"")],
         [(member("C:/out.txt"), b"x")],
     ],
-    ids=["up", "up-inside", "absolute", "through-link", "link-out", "hard-link", "device", "drive"],
+    ids=["up", "up-inside", "absolute", "through-link", "through-links", "link-out", "hard-link", "device", "drive"],
 )
 def test_a_tar_that_leaves_its_folder_is_refused(tmp_path: pathlib.Path, members: list) -> None:
     (tmp_path / "in").mkdir()

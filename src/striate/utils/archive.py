@@ -67,14 +67,35 @@ def _extract(kind: str, path: str, folder: str) -> None:
     try:
         if kind == "tar":
             with tarfile.open(path) as archive:
-                archive.extractall(folder, members=list(_safe_tar(archive, path)), filter="data")
+                _extract_tar(archive, path, folder)
         else:
             with zipfile.ZipFile(path) as archive_zip:
                 archive_zip.extractall(folder, members=list(_safe_zip(archive_zip, path)))
-    except (tarfile.FilterError, zipfile.LargeZipFile) as error:
+    except (getattr(tarfile, "FilterError", zipfile.LargeZipFile), zipfile.LargeZipFile) as error:
         raise _refused(path, str(error)) from error
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, RuntimeError) as error:
         raise OSError(message("get_file", f"the archive {path} is damaged or encrypted ({error})")) from error
+
+
+def _extract_tar(archive: tarfile.TarFile, path: str, folder: str) -> None:
+    members = list(_safe_tar(archive, path))
+    if hasattr(_module("tar"), "data_filter"):
+        return archive.extractall(folder, members=members, filter="data")
+    for info in members:  # Python before 3.11.4: what that filter does
+        _check_place(info, path, folder)
+        archive.extract(info, folder, set_attrs=False)
+        if info.isfile():
+            os.chmod(os.path.join(folder, info.name), info.mode & 0o755 | 0o600)
+
+
+def _check_place(info: tarfile.TarInfo, path: str, folder: str) -> None:
+    """By way of the links that are there already."""
+    ends = [os.path.join(folder, info.name)]
+    if info.issym() or info.islnk():
+        ends.append(os.path.join(os.path.dirname(ends[0]) if info.issym() else folder, info.linkname))
+    root = os.path.realpath(folder)
+    if any(os.path.commonpath([root, os.path.realpath(end)]) != root for end in ends):
+        raise _refused(path, f"{info.name!r} leaves the folder")
 
 
 def _move(source: str, folder: str) -> None:
