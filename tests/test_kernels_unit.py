@@ -137,3 +137,15 @@ def test_exact_products_are_exact():
     expected = forward(x, w, spec)
     for _ in each_level():
         np.testing.assert_array_equal(run_with_weights("direct", x, w, spec, spec.out_shape), expected)
+
+
+def test_long_sums_lose_no_digits():
+    """4,608 products are added up in parts."""
+    spec = conv2d(2, 7, 512, 136, 3, p=1)
+    x, w, bias = arrays(0, spec.x_shape, spec.w_shape, (136,))
+    back = conv2d(2, 7, 136, 512, 3, p=1)
+    w_back = np.random.default_rng(1).standard_normal(back.w_shape).astype(np.float32)
+    (dy,) = arrays(2, back.out_shape)
+    for _ in each_level():
+        close(run_with_weights("direct", x, w, spec, spec.out_shape, bias), forward(x, w, spec) + bias, 4e-7)
+        close(run_with_weights("input_grad", dy, w_back, back, back.x_shape), input_grad(dy, w_back, back), 4e-7)

@@ -57,9 +57,7 @@ private:
     }
     std::size_t left() const { return left_bytes(most_, part_ * kHalfStep); }
     std::size_t right() const { return right_bytes(part_ * kHalfStep); }
-    std::size_t sums() const { return sizeof(float) * static_cast<std::size_t>(per_group_ * of_panel(most_)); }
-    // Floats of a panel's sums: whole blocks.
-    static int64_t of_panel(int64_t rows) { return (rows + kUnitRows - 1) / kUnitRows * kUnitRows * kPanel; }
+    std::size_t sums() const { return sizeof(float) * static_cast<std::size_t>((per_group_ + 1) * most_ * kPanel); }
     std::size_t each() const { return pointers() + left() + 2 * right() + sums(); }
 
     // A thread's memory: whose windows it has found and split, pointers to them, the operands, the sums of an item.
@@ -67,17 +65,19 @@ private:
         int64_t* cut;
         const float** windows;
         Piece *left, *right[2];
-        float* sums;
+        float *sums, *part;
     };
 
     Own own(char* scratch, int thread) const {
         char* at = scratch + zeros() + each() * static_cast<std::size_t>(thread);
         char *first = at + pointers(), *second = first + left(), *third = second + right();
+        auto* sums = reinterpret_cast<float*>(third + right());
         return {reinterpret_cast<int64_t*>(at),
                 reinterpret_cast<const float**>(at + sizeof(int64_t)),
                 reinterpret_cast<Piece*>(first),
                 {reinterpret_cast<Piece*>(second), reinterpret_cast<Piece*>(third)},
-                reinterpret_cast<float*>(third + right())};
+                sums,
+                sums + per_group_ * most_ * kPanel};
     }
 
     // Pixels [first, first + rows): for each tap where their channels lie, or zeros.
@@ -115,7 +115,7 @@ private:
             if (!split_before) split(rows, half, here, own);
             multiply(unit, rows, half, here, panel, last, own);
         }
-        for (int64_t p = panel; p < last; ++p) put(own.sums + (p - panel) * of_panel(rows), first, rows, p * kPanel);
+        for (int64_t p = panel; p < last; ++p) put(own.sums + (p - panel) * rows * kPanel, first, rows, p * kPanel);
     }
 
     // Some halves of the windows of all rows.
@@ -128,17 +128,21 @@ private:
         });
     }
 
-    // Their products with the panels, added to the sums so far.
+    // Their products with the panels, which are added to those of the parts before: a sum that the unit goes on with is
+    // rounded six times at each step.
     void multiply(const Unit& unit, int64_t rows, int64_t first, int64_t count, int64_t panel, int64_t last,
                   Own& own) const {
         const int64_t terms = count * kHalfStep, steps = steps_of(terms);
         const auto weights = [&](int64_t p) { return g_.panels + p * g_.panel_size() + first * kHalfStep * kPanel; };
         for (int64_t s = 0; s < steps; ++s) split_panel(weights(panel), terms, s, own.right[0]);
         float* sums = own.sums;
-        for (int64_t p = panel; p < last; ++p, sums += of_panel(rows), std::swap(own.right[0], own.right[1]))
-            unit.rows(own.left, rows, steps, first == 0, own.right[0], {sums, kPanel, kUnitCols, true}, [&](int64_t s) {
+        for (int64_t p = panel; p < last; ++p, sums += rows * kPanel, std::swap(own.right[0], own.right[1])) {
+            float* to = first == 0 ? sums : own.part;
+            unit.rows(own.left, rows, steps, own.right[0], {to, kPanel, kUnitCols}, [&](int64_t s) {
                 if (p + 1 < last) split_panel(weights(p + 1), terms, s, own.right[1]);
             });
+            for (int64_t i = 0; first && i < rows * kPanel; i += kLanes) store(sums + i, load(sums + i) + load(to + i));
+        }
     }
 
     // Bias, residual, mask and activation, and out.
@@ -147,13 +151,11 @@ private:
         const Finish& f = g_.finish;
         const Clamp clamp = clamp_of(f.activation);
         const Vec low = splat(clamp.low), high = splat(clamp.high);
-        const int64_t block = block_rows(rows), blocks = (rows + kUnitRows - 1) / kUnitRows,
-                      twice = blocks * block - rows;
         for (int64_t r = 0; r < rows; ++r)
             for (int c = 0; c < columns; c += kLanes) {
                 const int here = std::min(columns - c, kLanes);
                 const int64_t at = (first + r) * g_.width + column + c;
-                Vec v = load(sums + (r < (blocks - 1) * block ? r : r + twice) * kPanel + c);
+                Vec v = load(sums + r * kPanel + c);
                 if (f.bias) v += load_some(f.bias + column + c, here);
                 if (f.residual) v += load_some(f.residual + at, here);
                 if (f.mask) v = load_some(f.mask + at, here) > Vec{} ? v : Vec{};

@@ -32,7 +32,8 @@ struct UnitCut {
     int64_t z_step() const { return panels * kPanel * band + kPointPad; }
     int64_t u_step() const { return panels * cin * kPanel + kPointPad; }
     int64_t floats() const { return zeros() + kPoints * (v_step() + z_step() + u_step()); }
-    std::size_t operands() const { return left_bytes(kMostRows, band) + 2 * right_bytes(band); }
+    static constexpr std::size_t kPartBytes = sizeof(float) * kMostRows * kPanel;
+    std::size_t operands() const { return left_bytes(kMostRows, band) + 2 * right_bytes(band) + kPartBytes; }
 };
 
 class KernelGradOnUnit {
@@ -79,6 +80,7 @@ private:
     }
 
     // Some source channels of one point times all panels; while the unit multiplies by one panel, the next is split.
+    // Sums of each band by themselves, since the unit rounds one that it goes on with six times at each step.
     void multiply(int64_t point, int64_t cut, int64_t steps, bool open, int thread) const {
         const int64_t blocks = cut_.cin / kBlock, first = blocks * cut / cut_.cuts;
         const int64_t count = blocks * (cut + 1) / cut_.cuts - first;
@@ -89,14 +91,18 @@ private:
             for (int64_t s = 0; s < steps; ++s)
                 split_turned(v_ + point * cut_.v_step() + ((first + b) * cut_.band + s * kStep) * kBlock,
                              left + (b * steps + s) * kLeftStep);
+        auto* part = reinterpret_cast<float*>(reinterpret_cast<char*>(left) + cut_.operands() - UnitCut::kPartBytes);
         const auto panel_of = [&](int64_t p) { return z_ + point * cut_.z_step() + p * cut_.band * kPanel; };
         for (int64_t s = 0; s < steps; ++s) split_panel(panel_of(0), steps * kStep, s, here);
         const Unit unit(kUnitRows);
         for (int64_t p = 0; p < cut_.panels; ++p, std::swap(here, next)) {
             float* sums = u_ + point * cut_.u_step() + (p * cut_.cin + first * kBlock) * kPanel;
-            unit.rows(left, count * kBlock, steps, open, here, {sums, kPanel, kUnitCols, true}, [&](int64_t s) {
+            float* to = open ? sums : part;
+            unit.rows(left, count * kBlock, steps, here, {to, kPanel, kUnitCols}, [&](int64_t s) {
                 if (p + 1 < cut_.panels) split_panel(panel_of(p + 1), steps * kStep, s, next);
             });
+            for (int64_t i = 0; !open && i < count * kBlock * kPanel; i += kLanes)
+                store(sums + i, load(sums + i) + load(part + i));
         }
     }
 

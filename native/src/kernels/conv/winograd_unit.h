@@ -59,7 +59,7 @@ inline void point_item(const PointProducts& p, int64_t point, int64_t first, int
     });
     for (int64_t s = 0; s < steps; ++s) split_panel(weights(0), p.depth, s, here);
     for (int64_t panel = 0; panel < p.panels; ++panel, std::swap(here, next))
-        unit.rows(left, count, steps, true, here, {values + 2 * panel * block_step, kWinogradBlock, block_step, false},
+        unit.rows(left, count, steps, here, {values + 2 * panel * block_step, kWinogradBlock, block_step},
                   [&](int64_t s) {
                       if (panel + 1 < p.panels) split_panel(weights(panel + 1), p.depth, s, next);
                   });

@@ -71,17 +71,12 @@ inline void split_pair(const float* first, const float* second, Piece* to) {
     }
 }
 
-// Where sums go: floats from one row to the next, and from a panel's column 0 to its column 16. `apart`: the rows that
-// the last block has in common with the one before are there twice, and so may be added to.
+// Where sums go: floats from one row to the next, and from a panel's column 0 to its column 16.
 struct Sums {
     float* at;
     int64_t row, half;
-    bool apart;
 
-    Sums from(int64_t r) const { return {at + r * row, row, half, apart}; }
-    Sums block(int64_t q, int64_t rows, int64_t count) const {
-        return from(apart ? q * rows : block_start(q, rows, count));
-    }
+    Sums from(int64_t r) const { return {at + r * row, row, half}; }
 };
 
 // A thread's hold on the unit, for tiles of `rows` rows. A block of the left operand has room for kUnitRows in any
@@ -105,19 +100,13 @@ public:
     }
     ~Unit() { _tile_release(); }
 
-    // Two blocks of rows of the left operand times a panel of 32 columns, `open`: as new sums, else added to those that
-    // are there. `c`, `d`: of the first and the second block.
+    // Two blocks of rows of the left operand times a panel of 32 columns. `c`, `d`: of the first and the second block.
     template <class Beside>
-    void two(const Piece* a, int64_t steps, bool open, const Piece* b, Sums c, Sums d, Beside&& beside) const {
+    void two(const Piece* a, int64_t steps, const Piece* b, Sums c, Sums d, Beside&& beside) const {
         asm volatile("" ::: "memory");  // the loads do not say that they read it
         const Piece* a1 = a + steps * kLeftStep;
         // clang-format off
-        if (open) {
-            _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3);
-        } else {
-            _tile_loadd(0, c.at, 4 * c.row); _tile_loadd(1, c.at + c.half, 4 * c.row);
-            _tile_loadd(2, d.at, 4 * d.row); _tile_loadd(3, d.at + d.half, 4 * d.row);
-        }
+        _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3);
         for (int64_t s = 0; s < steps; ++s, a += kLeftStep, a1 += kLeftStep, b += kRightStep) {
             beside(s);
             _tile_loadd(4, a, 64); _tile_loadd(6, b + 4 * kUnitTile, 64); _tile_loadd(7, b + 5 * kUnitTile, 64);
@@ -151,14 +140,10 @@ public:
 
     // One block of rows.
     template <class Beside>
-    void one(const Piece* a, int64_t steps, bool open, const Piece* b, Sums c, Beside&& beside) const {
+    void one(const Piece* a, int64_t steps, const Piece* b, Sums c, Beside&& beside) const {
         asm volatile("" ::: "memory");
         // clang-format off
-        if (open) {
-            _tile_zero(0); _tile_zero(1);
-        } else {
-            _tile_loadd(0, c.at, 4 * c.row); _tile_loadd(1, c.at + c.half, 4 * c.row);
-        }
+        _tile_zero(0); _tile_zero(1);
         for (int64_t s = 0; s < steps; ++s, a += kLeftStep, b += kRightStep) {
             beside(s);
             _tile_loadd(4, a, 64); _tile_loadd(6, b + 4 * kUnitTile, 64); _tile_loadd(7, b + 5 * kUnitTile, 64);
@@ -180,18 +165,18 @@ public:
     // `count` rows, cut into blocks of block_rows(count), which the left operand holds one after the other, times one
     // panel. `beside(step)` is done meanwhile, once for each step: the unit works by itself.
     template <class Beside>
-    void rows(const Piece* a, int64_t count, int64_t steps, bool open, const Piece* b, Sums c, Beside&& beside) const {
+    void rows(const Piece* a, int64_t count, int64_t steps, const Piece* b, Sums c, Beside&& beside) const {
         const int64_t rows = block_rows(count), blocks = (count + kUnitRows - 1) / kUnitRows, pairs = (blocks + 1) / 2;
         for (int64_t q = 0; q < blocks; q += 2) {
-            const Sums first = c.block(q, rows, count);
+            const Sums first = c.from(block_start(q, rows, count));
             const Piece* left = a + q * steps * kLeftStep;
             const auto some = [&](int64_t s) {
                 if ((s + q / 2) % pairs == 0) beside(s);
             };
             if (q + 1 == blocks)
-                one(left, steps, open, b, first, some);
+                one(left, steps, b, first, some);
             else
-                two(left, steps, open, b, first, c.block(q + 1, rows, count), some);
+                two(left, steps, b, first, c.from(block_start(q + 1, rows, count)), some);
         }
     }
 };
