@@ -100,7 +100,6 @@ def test_kernel_gradient_from_pooled_gradients(spec, seed):
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 2), st.integers(0, 99))
-@example(144, 136, 1, 0)
 @settings(deadline=None, max_examples=20)
 def test_masks_of_direct_kernels(cin, cout, stride, seed):
     spec = spec_of((2, 5, 6, cin), (3, 2), cout, (stride, stride), [(1, 1), (0, 1)], (1, 1), 1)

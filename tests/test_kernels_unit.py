@@ -10,17 +10,19 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kernel_runner import close, each_level, same_bits
+from kernel_runner import close, each_level, run
 from striate import kernels
 from striate.kernels import conv
 from test_kernels_conv import (
     RELU,
     WINOGRAD_ERRORS,
     arrays,
+    check_same_bits,
     conv2d,
     forward,
     input_grad,
     kernel_grad,
+    packed,
     run_kernel_grad,
     run_with_weights,
     spec_of,
@@ -30,9 +32,11 @@ from test_kernels_conv import (
 POINTWISE = conv2d(3, 13, 128, 130, 1)
 STRIDED = conv2d(2, 23, 144, 136, 1, s=2)
 WINDOWS = conv2d(2, 9, 160, 136, 3, p=1)
-LONG = conv2d(1, 7, 1040, 160, 1)  # 65 blocks of 16 terms: more than are split at a time, and half a step at the end
+LONG = conv2d(2, 7, 1040, 160, 1)  # 65 blocks of 16 terms: more than are split at a time, and half a step at the end
 TALL = conv2d(1, 40, 128, 128, 1)  # several blocks of rows for each thread
 PLANAR = conv2d(2, 29, 128, 144, 3, p=1)
+LONG_WINDOWS = conv2d(2, 7, 512, 136, 3, p=1)
+EXACT = conv2d(1, 16, 128, 128, 1)
 
 
 @st.composite
@@ -93,13 +97,28 @@ def test_winograd(sizes, pads, channels, batch, seed):
             close(run_with_weights(f"input_grad_winograd{size}", dy, w, spec, spec.x_shape), dx, bound, terms=9 * cout)
 
 
-@pytest.mark.parametrize("spec", [POINTWISE, STRIDED, WINDOWS, LONG, TALL, PLANAR])
+@pytest.mark.parametrize("spec", [POINTWISE, STRIDED, WINDOWS, LONG, TALL, PLANAR, LONG_WINDOWS])
 def test_same_bits_for_any_number_of_threads(spec):
-    x, w, dy = arrays(7, spec.x_shape, spec.w_shape, spec.out_shape)
+    check_same_bits(spec)
+
+
+@pytest.mark.skipif("amx" not in kernels.available_isas(), reason="this machine has no matrix unit")
+@pytest.mark.parametrize("spec", [POINTWISE, STRIDED, WINDOWS, LONG, TALL, LONG_WINDOWS, EXACT])
+def test_these_shapes_reach_the_unit(spec):
+    """Which sums in another order than the vectors do."""
+    x, w = arrays(7, spec.x_shape, spec.w_shape)
+    got = {level: run_with_weights("direct", x, w, spec, spec.out_shape).tobytes() for level in each_level()}
+    assert got["amx"] != got["avx512"]
+
+
+def test_a_mask_after_the_residual():
+    dy, w, mask, residual = arrays(3, WINDOWS.out_shape, WINDOWS.w_shape, WINDOWS.x_shape, WINDOWS.x_shape)
+    wanted = np.where(mask > 0, input_grad(dy, w, WINDOWS) + residual, 0)
     for _ in each_level():
-        same_bits(lambda: run_with_weights(conv.choose(spec), x, w, spec, spec.out_shape))
-        same_bits(lambda: run_with_weights(conv.choose_input_grad(spec), dy, w, spec, spec.x_shape))
-        same_bits(lambda: run_kernel_grad(conv.choose_kernel_grad(spec), x, dy, spec))
+        dx = np.full(WINDOWS.x_shape, np.nan, np.float32)
+        ints = conv.encode("input_grad", WINDOWS, 0, ("residual", "mask"))
+        run("conv_input_grad", [dy, packed("input_grad", w, WINDOWS), residual, mask], [dx], ints)
+        close(dx, wanted, terms=9 * WINDOWS.cout)
 
 
 @pytest.mark.parametrize("spec", [POINTWISE, WINDOWS])
@@ -126,22 +145,22 @@ def test_digits_do_not_depend_on_the_size_of_values(exponent):
         assert np.linalg.norm(got - y) < 6e-7 * np.linalg.norm(y), kernels.isa()
 
 
-def test_exact_products_are_exact():
-    """One term a row: a product of two values of 12 bits needs 24, which every piece has a part of."""
-    spec = conv2d(1, 8, 128, 128, 1)
+@pytest.mark.parametrize(("left", "right"), [(12, 12), (24, 1), (1, 24)])
+def test_exact_products_are_exact(left, right):
+    """One term a row, with so many bits on both sides: 24 take all three pieces."""
     rng = np.random.default_rng(0)
-    x, w = np.zeros(spec.x_shape, np.float32), np.zeros(spec.w_shape, np.float32)
-    pixels = x.reshape(64, 128)
-    pixels[np.arange(64), np.arange(64)] = rng.integers(2**11, 2**12, 64) * 2.0**-6
-    w[0, 0, :64] = rng.integers(2**11, 2**12, (64, 128)) * 2.0**-6
-    expected = forward(x, w, spec)
+    x, w = np.zeros(EXACT.x_shape, np.float32), np.zeros(EXACT.w_shape, np.float32)
+    pixels = x.reshape(256, 128)
+    pixels[np.arange(256), np.arange(256) % 128] = rng.integers(2 ** (left - 1), 2**left, 256)
+    w[0, 0] = rng.integers(2 ** (right - 1), 2**right, (128, 128)) * 2.0**-6
+    expected = forward(x, w, EXACT)
     for _ in each_level():
-        np.testing.assert_array_equal(run_with_weights("direct", x, w, spec, spec.out_shape), expected)
+        np.testing.assert_array_equal(run_with_weights("direct", x, w, EXACT, EXACT.out_shape), expected)
 
 
 def test_long_sums_lose_no_digits():
     """4,608 products are added up in parts."""
-    spec = conv2d(2, 7, 512, 136, 3, p=1)
+    spec = LONG_WINDOWS
     x, w, bias = arrays(0, spec.x_shape, spec.w_shape, (136,))
     back = conv2d(2, 7, 136, 512, 3, p=1)
     w_back = np.random.default_rng(1).standard_normal(back.w_shape).astype(np.float32)

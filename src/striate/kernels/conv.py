@@ -99,8 +99,8 @@ class Algorithm:
 
 
 def choose(spec: ConvSpec) -> str:
-    """The algorithm for the forward convolution; depends on shapes and `conv_precision`, never on the number of
-    threads."""
+    """The algorithm for the forward convolution; depends on shapes, `conv_precision` and the instruction set, never on
+    the number of threads."""
     return _fast(spec, "") or _first(("few", "depthwise", "grouped", "direct"), spec)
 
 
@@ -163,11 +163,10 @@ _LEAST = 2 << 20  # multiplications: below, one direct kernel is done before two
 _TRANSFORM = 40  # what the transform of one value costs, in multiplications
 _TRANSFORM_LINE = 15  # of one in a line
 _ROWS = 24  # products of fewer rows wait for their weights
-_UNIT_CHANNELS, _UNIT_TILES = (
-    128,
-    96,
-)  # from here on a matrix unit multiplies (native/src/kernels/conv/winograd_unit.h),
-_UNIT_SHARE = 0.5  # which takes so much of the time,
+# From so many channels and tiles on a matrix unit multiplies; from more channels on in any case, else where so many
+# transformed values stay in the caches (native/src/kernels/conv/winograd_unit.h).
+_UNIT_CHANNELS, _UNIT_TILES, _UNIT_MANY_CHANNELS, _UNIT_CACHED = 128, 96, 256, 5 << 19
+_UNIT_SHARE = 0.5  # it takes so much of the time,
 _UNIT_WEIGHT = 12  # and what else it costs to bring a transformed weight from memory
 _IMAGES = 7  # so many images are computed pixel by pixel (native/src/kernels/conv/gather.h)
 
@@ -222,10 +221,17 @@ def _winograd_cost(spec: ConvSpec, target: tuple[int, ...], size: int) -> int:
     tiles = math.prod(target[:-3]) * -(-target[-3] // size) * -(-target[-2] // size)
     rows: float = max(tiles, _ROWS)
     if isa() == "amx":
-        fits = spec.taps == 9 and min(spec.cin, spec.cout) >= _UNIT_CHANNELS and tiles >= _UNIT_TILES
-        rows = (_UNIT_SHARE * rows if fits else rows) + _UNIT_WEIGHT
+        values = (size + 2) ** 2 * tiles * (spec.cin + spec.cout - target[-1])
+        rows = (_UNIT_SHARE * rows if _fits_unit(spec, tiles, values) else rows) + _UNIT_WEIGHT
     product = spec.taps // 9 * spec.cin * spec.cout * rows
     return (size + 2) ** 2 * int(product + _TRANSFORM * tiles * (spec.cin + spec.cout))
+
+
+def _fits_unit(spec: ConvSpec, tiles: int, values: int) -> bool:
+    """`values`: of the transformed input."""
+    least = min(spec.cin, spec.cout)
+    cached = least >= _UNIT_MANY_CHANNELS or values <= _UNIT_CACHED
+    return spec.taps == 9 and least >= _UNIT_CHANNELS and tiles >= _UNIT_TILES and cached
 
 
 def _line_cost(spec: ConvSpec, target: tuple[int, ...]) -> int:

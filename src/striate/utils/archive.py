@@ -89,7 +89,7 @@ def _extract_tar(archive: tarfile.TarFile, path: str, folder: str) -> None:
 
 
 def _check_place(info: tarfile.TarInfo, path: str, folder: str) -> None:
-    """By way of the links that are there already."""
+    """Refuses a member that leaves the folder by way of links that were unpacked before it."""
     ends = [os.path.join(folder, info.name)]
     if info.issym() or info.islnk():
         ends.append(os.path.join(os.path.dirname(ends[0]) if info.issym() else folder, info.linkname))

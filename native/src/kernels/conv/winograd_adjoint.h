@@ -37,23 +37,6 @@ public:
             pooled_ = {c.y[1] / 2, c.y[2] / 2, c.cout, s.in[1].f32(), static_cast<const std::uint8_t*>(s.in[2].data)};
     }
 
-private:
-    void input_patch(int64_t tile, const float** to) const {
-        const Conv& c = c_;
-        patch(s_.in[0].f32() + grid_.image(tile) * c.x_pixels() * c.cin, c.x[1], c.x[2], c.cin,
-              grid_.top(tile) - c.lo[1], grid_.left(tile) - c.lo[2], kIn, zeros_, to);
-    }
-    void gradient_patch(int64_t tile, const float** to) const {
-        const Conv& c = c_;
-        patch(s_.in[1].f32() + grid_.image(tile) * c.y_pixels() * c.cout, c.y[1], c.y[2], c.cout, grid_.top(tile),
-              grid_.left(tile), kOut, zeros_, to);
-    }
-    Cells<kOut> gradient_cells(int64_t tile) const {
-        return {pooled_, grid_.image(tile), grid_.top(tile), grid_.left(tile), zeros_};
-    }
-    int64_t next(int64_t tile) const { return std::min(tile + 1, tiles_ - 1); }
-
-public:
     void transform_input(const Room& q, int64_t tile, int64_t at) const {
         const float *from[kPoints], *ahead[kPoints];
         input_patch(tile, from);
@@ -65,12 +48,6 @@ public:
         }
     }
 
-private:
-    float* gradient_at(const Room& q, int64_t channel, int64_t at) const {
-        return q.z + (channel / kPanel * q.room + at) * kPanel + channel % kPanel;
-    }
-
-public:
     void transform_gradient(const Room& q, int64_t tile, int64_t at) const {
         for (int64_t k = q.out; k % kPanel; k += kLanes)
             for (int p = 0; p < kPoints; ++p) store(gradient_at(q, k, at) + p * q.z_step, Vec{});
@@ -85,6 +62,23 @@ public:
     }
 
 private:
+    void input_patch(int64_t tile, const float** to) const {
+        patch(s_.in[0].f32() + grid_.image(tile) * c_.x_pixels() * c_.cin, c_.x[1], c_.x[2], c_.cin,
+              grid_.top(tile) - c_.lo[1], grid_.left(tile) - c_.lo[2], kIn, zeros_, to);
+    }
+    void gradient_patch(int64_t tile, const float** to) const {
+        patch(s_.in[1].f32() + grid_.image(tile) * c_.y_pixels() * c_.cout, c_.y[1], c_.y[2], c_.cout, grid_.top(tile),
+              grid_.left(tile), kOut, zeros_, to);
+    }
+    Cells<kOut> gradient_cells(int64_t tile) const {
+        return {pooled_, grid_.image(tile), grid_.top(tile), grid_.left(tile), zeros_};
+    }
+    int64_t next(int64_t tile) const { return std::min(tile + 1, tiles_ - 1); }
+
+    float* gradient_at(const Room& q, int64_t channel, int64_t at) const {
+        return q.z + (channel / kPanel * q.room + at) * kPanel + channel % kPanel;
+    }
+
     void transform_spread(const Room& q, int64_t tile, int64_t at) const {
         float values[kOut * kOut * kLanes];
         const float* from[kOut * kOut];

@@ -1,6 +1,6 @@
 // Products of float32 values on a matrix unit that multiplies bfloat16 (AMX). Each value is the sum of three such
-// pieces, exactly; of the nine products of two values' pieces the six largest are taken, so that what is left out
-// (2^-24 of a product) is less than its rounding. Within a step 16 even and 16 odd terms are added up before they join
+// pieces, exactly; of the nine products of two values' pieces the six largest are taken: what is left out
+// is at most 2^-23 of a product, with either sign. Within a step 16 even and 16 odd terms are added up before they join
 // the sum, so results are nearer to the exact ones than those of a chain of multiply-adds (docs/design/0011).
 #pragma once
 #if defined(__AMX_BF16__)
@@ -58,14 +58,14 @@ inline void split_row(const float* first, const float* second, Piece* to) {
         _mm512_storeu_si512(to + p * kUnitTile, _mm512_permutex2var_epi16(a[p], order, b[p]));
 }
 
-// Two terms of the right operand, of 32 columns, which stand side by side there; without a second one, zeros.
+// Two terms of the right operand, of 32 columns, which stand side by side there.
 inline void split_pair(const float* first, const float* second, Piece* to) {
     typedef unsigned UVec __attribute__((vector_size(64)));
     const UVec mask = UVec{} + 0xffff0000u;
     for (int half = 0; half < 2; ++half) {
         __m512i a[kPieces], b[kPieces];
         split(_mm512_loadu_ps(first + half * kUnitCols), a);
-        split(second ? _mm512_loadu_ps(second + half * kUnitCols) : _mm512_setzero_ps(), b);
+        split(_mm512_loadu_ps(second + half * kUnitCols), b);
         for (int p = 0; p < kPieces; ++p)
             _mm512_storeu_si512(to + (2 * p + half) * kUnitTile, (__m512i)(((UVec)a[p] >> 16) | ((UVec)b[p] & mask)));
     }
@@ -198,13 +198,14 @@ inline void split_rows(int64_t count, int64_t halves, Piece* to, HalfOf&& half_o
     }
 }
 
-// Splits one step of a panel of `terms` rows of 32 columns.
+// Splits one step of a panel of `terms` rows of 32 columns, an even number; behind them there are zeros.
 inline void split_panel(const float* panel, int64_t terms, int64_t step, Piece* to) {
     constexpr int64_t kCols = 2 * kUnitCols;
-    const float zeros[kCols] = {};
-    for (int64_t k = step * kStep, i = 0; i < kStep / 2; k += 2, ++i)
-        split_pair(k < terms ? panel + k * kCols : zeros, k + 1 < terms ? panel + (k + 1) * kCols : nullptr,
-                   to + step * kRightStep + i * kStep);
+    const float zeros[2 * kCols] = {};
+    for (int64_t k = step * kStep, i = 0; i < kStep / 2; k += 2, ++i) {
+        const float* from = k < terms ? panel + k * kCols : zeros;
+        split_pair(from, from + kCols, to + step * kRightStep + i * kStep);
+    }
 }
 
 // Bytes of the operands of `Unit::rows`.
